@@ -1,0 +1,46 @@
+// What resides at a host: endpoints with their services and sessions (thesis 3.1.1, 3.2.1).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/access.hpp"
+#include "engine/session.hpp"
+
+namespace sessionfs {
+
+/// Sessions that have come in by a service and were not accepted yet.
+inline constexpr std::size_t max_backlog_sessions = 128;
+/// How many ended sessions an endpoint can still answer for.
+inline constexpr std::size_t max_tombstones = 4096;
+
+struct Service {
+  std::deque<std::shared_ptr<Session>> backlog;
+};
+
+/// What is remembered of a session that has ended well: enough to tell its peer so.
+struct Tombstone {
+  SessionId id;
+  EndpointName peer;
+  bool creator = false;
+  std::uint64_t held = 0;  // the end of the peer's direction
+  std::uint64_t end = 0;   // the end of ours
+};
+
+struct Endpoint {
+  EndpointName name;
+  std::uint64_t generation = 1;
+  bool removed = false;  // gone for everybody; only delivers what its sessions still hold
+  Access access;
+  std::map<std::string, Service, std::less<>> services;
+  std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions;  // by file name; not those that are closed
+  std::deque<Tombstone> tombstones;
+
+  /// The first free name for a session that came in by `service` from `peer`.
+  [[nodiscard]] std::string free_session_name(std::string_view service, const EndpointName& peer) const;
+};
+
+}  // namespace sessionfs

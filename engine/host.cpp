@@ -1,0 +1,289 @@
+#include "engine/host.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace sessionfs {
+Endpoint& Host::add_endpoint(const EndpointName& name, std::uint64_t generation, Time now) {
+  if (const auto old = endpoints_.find(name); old != endpoints_.end() && old->second.removed) {
+    std::vector<std::shared_ptr<Session>> leftovers;
+    for (const auto& [key, session] : sessions_)
+      if (key.local == name) leftovers.push_back(session);
+    for (const auto& session : leftovers) abort(*session, now);
+    endpoints_.erase(name);
+  }
+  Endpoint& endpoint = endpoints_[name];
+  endpoint.name = name;
+  endpoint.generation = generation;
+  return endpoint;
+}
+
+void Host::remove_endpoint(const EndpointName& name, Time now) {
+  Endpoint* endpoint = find_endpoint(name);
+  if (endpoint == nullptr) return;
+  while (!endpoint->services.empty()) {
+    const std::string service = endpoint->services.begin()->first;
+    remove_service(*endpoint, service, now);
+  }
+  while (!endpoint->sessions.empty()) {
+    const auto session = endpoint->sessions.begin()->second;
+    close(*session, now);
+  }
+  endpoint->removed = true;
+}
+
+Endpoint* Host::find_endpoint(const EndpointName& name) {
+  const auto found = endpoints_.find(name);
+  return found == endpoints_.end() || found->second.removed ? nullptr : &found->second;
+}
+
+void Host::remove_service(Endpoint& endpoint, std::string_view service, Time now) {
+  const auto found = endpoint.services.find(service);
+  if (found == endpoint.services.end()) return;
+  const auto backlog = std::move(found->second.backlog);
+  endpoint.services.erase(found);
+  for (const auto& session : backlog) close(*session, now);
+}
+
+std::shared_ptr<Session> Host::accept(Endpoint& endpoint, std::string_view service) {
+  const auto found = endpoint.services.find(service);
+  if (found == endpoint.services.end() || found->second.backlog.empty()) return nullptr;
+  auto session = std::move(found->second.backlog.front());
+  found->second.backlog.pop_front();
+  session->set_accepted(true);
+  stores_.push_back({.kind = Action::Kind::store, .session = session, .endpoint = {}, .service = {}});
+  return session;
+}
+
+void Host::give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session) {
+  const auto found = endpoint.services.find(session->service());
+  if (found == endpoint.services.end() || session->detached()) return;
+  session->set_accepted(false);
+  found->second.backlog.push_front(session);
+  stores_.push_back({.kind = Action::Kind::store, .session = session, .endpoint = {}, .service = {}});
+}
+
+std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& target, const SessionId& id,
+                                       std::uint64_t seed, Time now) {
+  if (sessions_.size() >= max_sessions) return nullptr;
+  auto memories = make_memories_(endpoint.name, id, true);
+  if (!memories) return nullptr;
+  SessionImage fresh;
+  fresh.id = id;
+  fresh.local = endpoint.name;
+  fresh.peer = target.target.endpoint;
+  fresh.service = target.target.service;
+  fresh.file_name = target.str();
+  fresh.creator = true;
+  fresh.accepted = true;
+  fresh.generation = endpoint.generation;
+  auto session = std::make_shared<Session>(fresh, std::move(*memories), seed, now);
+  add_session(endpoint, session, now);
+  return session;
+}
+
+void Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed,
+                   Time now) {
+  const auto session = Session::restore(image, std::move(memories), seed, now);
+  if (!session->accepted() && !session->detached()) {
+    endpoint.services[session->service()].backlog.push_back(session);
+  }
+  add_session(endpoint, session, now);
+}
+
+void Host::add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now) {
+  sessions_[{session->id(), session->local(), session->creator()}] = session;
+  slots_[session.get()] = {.session = session, .timer = {}};
+  if (!session->detached()) endpoint.sessions[session->file_name()] = session;
+  settle(*session, now);
+}
+
+std::shared_ptr<Session> Host::find_session(const SessionId& id, const EndpointName& local, bool creator) const {
+  const auto found = sessions_.find({id, local, creator});
+  return found == sessions_.end() ? nullptr : found->second;
+}
+
+std::size_t Host::write(Session& session, std::span<const std::byte> data, Time now) {
+  const std::size_t taken = session.write(data, now);
+  settle(session, now);
+  return taken;
+}
+
+void Host::consume(Session& session, std::size_t count, Time now) {
+  session.consume(count, now);
+  settle(session, now);
+}
+
+void Host::request_checkpoint(Session& session, Time now) {
+  session.request_checkpoint();
+  settle(session, now);
+}
+
+void Host::finish(Session& session, Time now) {
+  session.finish(now);
+  settle(session, now);
+}
+
+void Host::close(Session& session, Time now) {
+  const auto endpoint = endpoints_.find(session.local());
+  if (endpoint != endpoints_.end()) {
+    auto& entries = endpoint->second.sessions;
+    const auto entry = entries.find(session.file_name());
+    if (entry != entries.end() && entry->second.get() == &session) entries.erase(entry);
+    if (const auto service = endpoint->second.services.find(session.service());
+        !session.accepted() && service != endpoint->second.services.end())
+      std::erase_if(service->second.backlog, [&](const auto& waiting) { return waiting.get() == &session; });
+  }
+  session.close(now);
+  settle(session, now);
+}
+
+void Host::suspend(Session& session, Time now) {
+  session.suspend(now);
+  settle(session, now);
+}
+
+void Host::resume(Session& session, Time now) {
+  session.resume(now);
+  settle(session, now);
+}
+
+void Host::abort(Session& session, Time now) {
+  session.abort(now);
+  close(session, now);
+}
+
+void Host::handle_stored(Session& session, std::uint64_t offset, Time now) {
+  session.handle_stored(offset, now);
+  settle(session, now);
+}
+
+void Host::handle_network_change(Time now) {
+  std::vector<std::shared_ptr<Session>> all;
+  for (const auto& [key, session] : sessions_) all.push_back(session);
+  for (const auto& session : all) {
+    session->handle_network_change(now);
+    settle(*session, now);
+  }
+}
+
+std::optional<Time> Host::next_timeout() const {
+  std::optional<Time> next;
+  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!silent_.empty()) next = std::min(next.value_or(Time::max()), silent_.begin()->first);
+  return next;
+}
+
+void Host::handle_timeout(Time now) {
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    Slot& slot = slots_.at(timers_.begin()->second);
+    timers_.erase(timers_.begin());
+    slot.timer.reset();
+    const auto session = slot.session;
+    session->handle_timeout(now);
+    settle(*session, now);
+  }
+  while (!silent_.empty() && silent_.begin()->first <= now) drop_connection(silent_.begin()->second, false);
+}
+
+std::optional<Action> Host::poll_action() {
+  auto& queue = stores_.empty() ? actions_ : stores_;
+  if (queue.empty()) return std::nullopt;
+  Action action = std::move(queue.front());
+  queue.pop_front();
+  if (action.kind == Action::Kind::transmit) {
+    if (const auto found = connections_.find(action.conn); found != connections_.end())
+      found->second.transmit_queued = false;
+  }
+  if (const auto slot = slots_.find(action.session.get()); slot != slots_.end()) {
+    if (action.kind == Action::Kind::store) slot->second.store_queued = false;
+    if (action.kind == Action::Kind::wake) slot->second.wake_queued = false;
+  }
+  return action;
+}
+
+// Turns what a session has to say into actions of the host.
+void Host::settle(Session& session, Time) {
+  const auto found = slots_.find(&session);
+  if (found == slots_.end()) return;
+  Slot& slot = found->second;
+  while (const auto action = session.poll_action()) perform(session, *action);
+  if (session.poll_store() && !std::exchange(slot.store_queued, true))
+    stores_.push_back({.kind = Action::Kind::store, .session = slot.session, .endpoint = {}, .service = {}});
+  if (session.poll_wake() && !std::exchange(slot.wake_queued, true))
+    actions_.push_back({.kind = Action::Kind::wake, .session = slot.session, .endpoint = {}, .service = {}});
+  for (const ConnId conn : {session.attempt_conn(), session.channel()})
+    if (session.wants_transmit(conn)) queue_transmit(conn);
+  update_timer(slot);
+  if (session.state() == State::closed && !session.accepted() && session.failure() != Failure::none &&
+      !session.detached())
+    return close(session, {});  // nobody has seen it, nobody will miss it
+  if (session.gone()) forget(session);
+}
+
+void Host::perform(Session& session, const SessionAction& action) {
+  switch (action.kind) {
+    case SessionAction::Kind::dial: {
+      const ConnId conn = ++last_conn_;
+      connections_[conn] = {.local = session.local(), .peer = session.peer(), .reader = {},
+                            .session = slots_.at(&session).session, .replies = {}};
+      session.bind_attempt(conn);
+      actions_.push_back({.kind = Action::Kind::dial, .conn = conn, .session = slots_.at(&session).session,
+                          .endpoint = {}, .service = {}});
+      return;
+    }
+    case SessionAction::Kind::deny:
+      return reply(action.conn, action.denial);
+    case SessionAction::Kind::close:
+      return drop_connection(action.conn, action.flush);
+  }
+}
+
+void Host::queue_transmit(ConnId conn) {
+  const auto found = connections_.find(conn);
+  if (found == connections_.end() || std::exchange(found->second.transmit_queued, true)) return;
+  actions_.push_back({.kind = Action::Kind::transmit, .conn = conn, .session = {}, .endpoint = {}, .service = {}});
+}
+
+void Host::reply(ConnId conn, const Message& message) {
+  const auto found = connections_.find(conn);
+  if (found == connections_.end()) return;
+  found->second.replies.emplace_back(message);
+  found->second.answered = true;
+  queue_transmit(conn);
+}
+
+void Host::drop_connection(ConnId conn, bool flush) {
+  const auto found = connections_.find(conn);
+  if (found == connections_.end()) return;
+  silent_.erase({found->second.opened + first_message_timeout, conn});
+  connections_.erase(found);
+  actions_.push_back({.kind = Action::Kind::close, .conn = conn, .flush = flush, .session = {}, .endpoint = {}, .service = {}});
+}
+
+// A timer that fires too early only asks again; so it is moved only when it would fire too late.
+void Host::update_timer(Slot& slot) {
+  const auto next = slot.session->next_timeout();
+  if (!next || (slot.timer && *slot.timer <= *next)) return;
+  if (slot.timer) timers_.erase({*slot.timer, slot.session.get()});
+  slot.timer = *next;
+  timers_.insert({*next, slot.session.get()});
+}
+
+void Host::forget(Session& session) {
+  const auto slot = slots_.find(&session);
+  const auto keep = slot->second.session;
+  if (slot->second.timer) timers_.erase({*slot->second.timer, &session});
+  slots_.erase(slot);
+  sessions_.erase({session.id(), session.local(), session.creator()});
+  const auto endpoint = endpoints_.find(session.local());
+  if (endpoint != endpoints_.end() && session.failure() == Failure::none) {
+    auto& tombstones = endpoint->second.tombstones;
+    tombstones.push_back({session.id(), session.peer(), session.creator(), session.recv_buffer().held(),
+                          session.send_buffer().written()});
+    if (tombstones.size() > max_tombstones) tombstones.pop_front();
+  }
+  actions_.push_back({.kind = Action::Kind::forget, .session = keep, .endpoint = {}, .service = {}});
+}
+
+}  // namespace sessionfs

@@ -1,0 +1,153 @@
+// A host: the endpoints that reside here, their sessions, and the connections that carry them.
+//
+// The one door of the engine. A driver (the daemon, or a simulator) tells it what happens by handle_*(), and then
+// does what poll_action() says until nothing is left. It decides nothing itself.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "engine/endpoint.hpp"
+#include "engine/session.hpp"
+
+namespace sessionfs {
+
+/// A connection must say what it is for within this time.
+inline constexpr Duration first_message_timeout = std::chrono::seconds(5);
+/// Sessions a host carries at most; more are refused as by a full backlog.
+inline constexpr std::size_t max_sessions = 65536;
+
+struct Action {
+  enum class Kind : std::uint8_t {
+    store,     // store session->image(), then call handle_stored(); before anything that follows
+    dial,      // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
+    transmit,  // poll_transmit(conn) as long as there is something and the connection takes it
+    close,     // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
+    wake,      // what an application waits for on `session` may have come
+    arrived,   // a session has come in by `service` of `endpoint`
+    forget,    // `session` is over: its stored state can be deleted
+  };
+  Kind kind{};
+  ConnId conn = 0;
+  bool flush = false;
+  std::shared_ptr<Session> session;
+  EndpointName endpoint;
+  std::string service;
+};
+
+class Host {
+ public:
+  /// Makes the memory of a session of `local`, or nothing when there is no room for it.
+  using MakeMemories =
+      std::function<std::optional<Session::Memories>(const EndpointName& local, const SessionId&, bool creator)>;
+
+  explicit Host(MakeMemories make_memories) : make_memories_(std::move(make_memories)) {}
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  // --- endpoints and services -----------------------------------------------------------------------------------
+  /// A new residence of `name`. What is left of one that was removed under this name is dropped.
+  Endpoint& add_endpoint(const EndpointName& name, std::uint64_t generation, Time now);
+  /// Closes all sessions and services. Its sessions deliver what was written as long as the host runs.
+  void remove_endpoint(const EndpointName& name, Time now);
+  /// Null when no such endpoint resides here.
+  Endpoint* find_endpoint(const EndpointName& name);
+  [[nodiscard]] const std::map<EndpointName, Endpoint>& endpoints() const { return endpoints_; }
+  /// Removes a service; sessions that nobody has accepted are closed, all others go on.
+  void remove_service(Endpoint& endpoint, std::string_view service, Time now);
+  /// The session that came first by this service and was not accepted; null when there is none.
+  std::shared_ptr<Session> accept(Endpoint& endpoint, std::string_view service);
+  /// Undoes an accept(): the session is the next one to be accepted again.
+  void give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session);
+
+  // --- sessions, for applications -------------------------------------------------------------------------------
+  /// Begins a session to `target`; its file name must be free. Null when there is no memory for it.
+  std::shared_ptr<Session> connect(Endpoint& endpoint, const DialName& target, const SessionId& id, std::uint64_t seed,
+                                   Time now);
+  /// A session from storage goes on.
+  void restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed, Time now);
+  std::size_t write(Session& session, std::span<const std::byte> data, Time now);
+  void consume(Session& session, std::size_t count, Time now);
+  void request_checkpoint(Session& session, Time now);
+  void finish(Session& session, Time now);
+  void close(Session& session, Time now);
+  void suspend(Session& session, Time now);
+  void resume(Session& session, Time now);
+  void abort(Session& session, Time now);
+
+  // --- connections ----------------------------------------------------------------------------------------------
+  /// A connection from outside whose peer has proven its name. Returns its number.
+  ConnId handle_incoming(const EndpointName& local, const EndpointName& peer, Time now);
+  void handle_dialled(ConnId conn, Time now);
+  void handle_dial_failed(ConnId conn, DialFailure failure, Time now);
+  void handle_input(ConnId conn, std::span<const std::byte> bytes, Time now);
+  void handle_closed(ConnId conn, Time now);
+  /// The next frame to send on `conn`. Its body points into a buffer and is valid until the next call of the Host.
+  bool poll_transmit(ConnId conn, Transmit& out, Time now);
+
+  // --- time and events ------------------------------------------------------------------------------------------
+  void handle_stored(Session& session, std::uint64_t offset, Time now);
+  /// Links or addresses have changed: whoever waits for a better moment tries now.
+  void handle_network_change(Time now);
+  [[nodiscard]] std::optional<Time> next_timeout() const;
+  void handle_timeout(Time now);
+  std::optional<Action> poll_action();
+
+ private:
+  struct Slot {
+    std::shared_ptr<Session> session;
+    std::optional<Time> timer;
+    bool store_queued = false;
+    bool wake_queued = false;
+  };
+  struct Connection {
+    EndpointName local;
+    EndpointName peer;
+    FrameReader reader;
+    std::shared_ptr<Session> session;  // null until the first message, and after a denial
+    std::deque<Frame> replies;
+    bool transmit_queued = false;
+    bool answered = false;  // close when the replies are sent
+    Time opened{};
+  };
+  struct Key {
+    SessionId id;
+    EndpointName local;
+    bool creator;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
+
+  void settle(Session& session, Time now);
+  void perform(Session& session, const SessionAction& action);
+  void queue_transmit(ConnId conn);
+  void reply(ConnId conn, const Message& message);
+  void drop_connection(ConnId conn, bool flush);
+  void update_timer(Slot& slot);
+  void forget(Session& session);
+  void add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now);
+  std::shared_ptr<Session> find_session(const SessionId& id, const EndpointName& local, bool creator) const;
+
+  void handle_message(ConnId conn, Connection& connection, const Message& message, Time now);
+  void handle_connect(ConnId conn, Connection& connection, const Connect& message, Time now);
+  void handle_resume(ConnId conn, Connection& connection, const Resume& message, Time now);
+  std::optional<ConnectDenial> refusal(Endpoint* endpoint, const Connection& connection, const Connect& message);
+
+  MakeMemories make_memories_;
+  std::map<EndpointName, Endpoint> endpoints_;
+  std::map<Key, std::shared_ptr<Session>> sessions_;
+  std::unordered_map<const Session*, Slot> slots_;
+  std::unordered_map<ConnId, Connection> connections_;
+  std::set<std::pair<Time, const Session*>> timers_;
+  std::set<std::pair<Time, ConnId>> silent_;  // connections without a first message
+  std::deque<Action> stores_;                 // come before all other actions
+  std::deque<Action> actions_;
+  ConnId last_conn_ = 0;
+};
+
+}  // namespace sessionfs

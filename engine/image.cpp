@@ -1,0 +1,99 @@
+#include "engine/image.hpp"
+
+#include <algorithm>
+
+#include "engine/bytes.hpp"
+
+namespace sessionfs {
+namespace {
+
+constexpr std::uint32_t image_magic = 0x53465349;  // "SFSI"
+constexpr std::uint16_t image_version = 1;
+
+void put_end(ByteWriter& out, const std::optional<std::uint64_t>& end) {
+  out.number(static_cast<std::uint8_t>(end.has_value()));
+  out.number(end.value_or(0));
+}
+
+std::optional<std::uint64_t> take_end(ByteReader& in) {
+  const bool known = in.number<std::uint8_t>() != 0;
+  const auto offset = in.number<std::uint64_t>();
+  return known ? std::optional(offset) : std::nullopt;
+}
+
+bool possible(const SessionImage& image, std::size_t capacity) {
+  const auto& s = image.sent;
+  const auto& r = image.received;
+  return s.acked <= s.written && s.written - s.acked <= capacity && s.start < capacity && r.read <= r.held &&
+         r.held - r.read <= capacity && r.start < capacity;
+}
+
+}  // namespace
+
+std::uint64_t checksum(std::span<const std::byte> bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const auto byte : bytes) hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
+  return hash;
+}
+
+std::vector<std::byte> encode(const SessionImage& image) {
+  std::vector<std::byte> bytes;
+  bytes.reserve(max_image_bytes);
+  ByteWriter out(bytes);
+  out.number(image_magic);
+  out.number(image_version);
+  out.raw(std::as_bytes(std::span(image.id.bytes)));
+  out.text(image.local.str());
+  out.text(image.peer.str());
+  out.text(image.service);
+  out.text(image.file_name);
+  for (const bool flag : {image.creator, image.accepted, image.detached, image.suspended, image.closed, image.end_acked,
+                          image.peer_closed})
+    out.number(static_cast<std::uint8_t>(flag));
+  out.number(static_cast<std::uint8_t>(image.failure));
+  for (const auto number : {image.generation, image.peer_generation, image.attempt, image.peer_attempt, image.sent.acked,
+                            image.sent.written, std::uint64_t{image.sent.start}, image.received.read,
+                            image.received.held, std::uint64_t{image.received.start}})
+    out.number(number);
+  put_end(out, image.end);
+  put_end(out, image.peer_end);
+  out.number(checksum(bytes));
+  return bytes;
+}
+
+std::optional<SessionImage> decode_session_image(std::span<const std::byte> bytes, std::size_t capacity) {
+  if (bytes.size() < sizeof(std::uint64_t)) return std::nullopt;
+  const auto body = bytes.first(bytes.size() - sizeof(std::uint64_t));
+  if (load_big_endian<std::uint64_t>(bytes.last(sizeof(std::uint64_t))) != checksum(body)) return std::nullopt;
+  ByteReader in(body);
+  if (in.number<std::uint32_t>() != image_magic || in.number<std::uint16_t>() != image_version) return std::nullopt;
+  SessionImage image;
+  const auto id = in.raw(image.id.bytes.size());
+  if (!in.ok()) return std::nullopt;
+  std::ranges::transform(id, image.id.bytes.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+  const auto local = EndpointName::parse(in.text(max_whole_name_bytes));
+  const auto peer = EndpointName::parse(in.text(max_whole_name_bytes));
+  const auto service = parse_service_part(in.text(max_service_bytes));
+  if (!local || !peer || !service) return std::nullopt;
+  image.local = *local;
+  image.peer = *peer;
+  image.service = *service;
+  image.file_name = in.text(max_file_name_bytes);
+  for (bool* flag : {&image.creator, &image.accepted, &image.detached, &image.suspended, &image.closed, &image.end_acked,
+                     &image.peer_closed})
+    *flag = in.number<std::uint8_t>() != 0;
+  image.failure = static_cast<Failure>(in.number<std::uint8_t>());
+  for (auto* number : {&image.generation, &image.peer_generation, &image.attempt, &image.peer_attempt, &image.sent.acked,
+                       &image.sent.written})
+    *number = in.number<std::uint64_t>();
+  image.sent.start = static_cast<std::size_t>(in.number<std::uint64_t>());
+  image.received.read = in.number<std::uint64_t>();
+  image.received.held = in.number<std::uint64_t>();
+  image.received.start = static_cast<std::size_t>(in.number<std::uint64_t>());
+  image.end = take_end(in);
+  image.peer_end = take_end(in);
+  if (!in.done() || image.failure > Failure::superseded || !possible(image, capacity)) return std::nullopt;
+  return image;
+}
+
+}  // namespace sessionfs

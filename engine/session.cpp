@@ -1,0 +1,468 @@
+#include "engine/session.hpp"
+
+#include <algorithm>
+
+namespace sessionfs {
+namespace {
+
+State state_of(const SessionImage& image, bool fresh) {
+  if (image.closed) return State::closed;
+  if (image.suspended) return State::suspended;
+  if (fresh) return image.creator ? State::connecting : State::active;
+  return State::ready_resume;
+}
+
+// SplitMix64 (Steele, Lea, Flood 2014): enough for jitter.
+std::uint64_t next_random(std::uint64_t& state) {
+  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+Session::Session(const SessionImage& image, Memories memories, std::uint64_t seed, Time now)
+    : fixed_{image.id, image.local, image.peer, image.service, image.file_name, image.creator},
+      send_(std::move(memories.send), image.sent),
+      recv_(std::move(memories.receive), image.received),
+      state_(state_of(image, true)),
+      failure_(image.failure),
+      accepted_(image.accepted),
+      detached_(image.detached),
+      generation_(image.generation),
+      peer_generation_(image.peer_generation),
+      attempt_(image.attempt),
+      peer_attempt_(image.peer_attempt),
+      end_(image.end),
+      end_acked_(image.end_acked),
+      peer_end_(image.peer_end),
+      peer_closed_(image.peer_closed),
+      random_(seed),
+      since_(now),
+      store_due_(true) {
+  if (state_ == State::connecting) {
+    connect_deadline_ = now + connect_timeout;
+    dial(now);
+  }
+}
+
+std::shared_ptr<Session> Session::restore(const SessionImage& image, Memories memories, std::uint64_t seed, Time now) {
+  auto session = std::make_shared<Session>(image, std::move(memories), seed, now);
+  session->connect_deadline_.reset();
+  session->actions_.clear();
+  session->state_ = state_of(image, false);
+  if (session->state_ == State::ready_resume) session->dial(now);
+  return session;
+}
+
+SessionImage Session::image() const {
+  SessionImage image;
+  image.id = fixed_.id;
+  image.local = fixed_.local;
+  image.peer = fixed_.peer;
+  image.service = fixed_.service;
+  image.file_name = fixed_.file_name;
+  image.creator = fixed_.creator;
+  image.accepted = accepted_;
+  image.detached = detached_;
+  image.suspended = state_ == State::suspended;
+  image.closed = state_ == State::closed;
+  image.failure = failure_;
+  image.generation = generation_;
+  image.peer_generation = peer_generation_;
+  image.attempt = attempt_;
+  image.peer_attempt = peer_attempt_;
+  image.sent = send_.position();
+  image.received = recv_.position();
+  image.end = end_;
+  image.end_acked = end_acked_;
+  image.peer_end = peer_end_;
+  image.peer_closed = peer_closed_;
+  return image;
+}
+
+bool Session::apply(Event event, Time now) {
+  const Transition* row = find_transition(state_, event);
+  if (row == nullptr) return false;
+  if (state_ != row->next) since_ = now;
+  state_ = row->next;
+  last_transition_ = row->number;
+  last_event_ = event;
+  store_due_ = true;
+  wake_due_ = true;
+  run(row->step, now);
+  return true;
+}
+
+void Session::run(Step step, Time now) {
+  switch (step) {
+    case Step::none:
+      return;
+    case Step::dial:
+      return dial(now);
+    case Step::send_connect:
+      greeting_ = Greeting::connect;
+      return;
+    case Step::start_stream:
+      connect_deadline_.reset();
+      open_channel(attempt_conn_, now);
+      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      return;
+    case Step::refuse:
+      drop_attempt();
+      failure_ = input_failure_;
+      return;
+    case Step::send_resume:
+      ++attempt_;
+      greeting_ = Greeting::resume;
+      return;
+    case Step::accept_resume:
+      drop_attempt();
+      drop_channel(false);
+      open_channel(input_conn_, now);
+      greeting_ = Greeting::resume_ok;
+      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      return;
+    case Step::rewind:
+      open_channel(attempt_conn_, now);
+      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      return;
+    case Step::retry_now:
+      drop_channel(false);
+      failed_attempts_ = 0;
+      return dial(now);
+    case Step::back_off: {
+      const unsigned doublings = std::min(failed_attempts_++, 9U);
+      drop_attempt();
+      return schedule_retry(now + jittered(std::min(first_retry_delay * (1 << doublings), last_retry_delay)));
+    }
+    case Step::wait_for_user:
+      drop_attempt();
+      drop_channel(false);
+      return schedule_retry(now + jittered(last_retry_delay));
+    case Step::wait_for_creator:
+      drop_attempt();
+      return schedule_retry(now + collision_wait);
+    case Step::pause:
+      drop_attempt();
+      retry_at_.reset();
+      return;
+    case Step::send_suspend:
+      suspend_due_ = true;
+      channel_ending_ = true;
+      return;
+    case Step::deny_suspended:
+      return deny(ResumeDenial::suspended);
+    case Step::deny_collision:
+      return deny(ResumeDenial::collision);
+    case Step::deny_closed:
+      return deny(failure_ == Failure::none ? ResumeDenial::closed : ResumeDenial::unknown);
+    case Step::deny_gap:
+      deny(ResumeDenial::gap);
+      return lose(Failure::lost);
+    case Step::end:
+      drop_attempt();
+      checkpoint_due_ = channel_ending_ = channel_ != 0;
+      return;
+    case Step::lose:
+      return lose(Failure::lost);
+    case Step::supersede:
+      return lose(Failure::superseded);
+    case Step::send_abort:
+      drop_attempt();
+      retry_at_.reset();
+      connect_deadline_.reset();
+      abort_due_ = channel_ending_ = channel_ != 0;
+      failure_ = Failure::aborted_here;
+      return;
+  }
+}
+
+void Session::dial(Time now) {
+  drop_attempt();
+  retry_at_.reset();
+  if (state_ != State::connecting) attempt_deadline_ = now + attempt_timeout;
+  actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
+}
+
+void Session::drop_attempt() {
+  attempt_deadline_.reset();
+  std::erase_if(actions_, [](const SessionAction& a) { return a.kind == SessionAction::Kind::dial; });
+  if (attempt_conn_ == 0) return;
+  actions_.push_back({.kind = SessionAction::Kind::close, .conn = attempt_conn_, .flush = false, .denial = {}});
+  attempt_conn_ = 0;
+  greeting_ = Greeting::none;
+}
+
+void Session::drop_channel(bool flush) {
+  if (channel_ == 0) return;
+  actions_.push_back({.kind = SessionAction::Kind::close, .conn = channel_, .flush = flush, .denial = {}});
+  channel_ = 0;
+  greeting_ = Greeting::none;
+  checkpoint_due_ = end_due_ = ping_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
+  announce_at_.reset();
+}
+
+void Session::open_channel(ConnId conn, Time now) {
+  channel_ = conn;
+  attempt_conn_ = 0;
+  greeting_ = Greeting::none;
+  checkpoint_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
+  ping_due_ = ping_due_ && unacked();
+  end_due_ = end_.has_value() && !end_acked_;
+  retry_at_.reset();
+  attempt_deadline_.reset();
+  failed_attempts_ = 0;
+  heartbeat_at_ = now + heartbeat_interval;
+  last_input_ = unacked_since_ = now;
+  note_announcement(now);
+}
+
+void Session::schedule_retry(Duration at) { retry_at_ = at; }
+
+// Between half of `delay` and all of it, so that two sides that lost each other do not meet again and again.
+Duration Session::jittered(Duration delay) {
+  const auto half = delay.count() / 2;
+  return Duration(half + static_cast<Duration::rep>(next_random(random_) % static_cast<std::uint64_t>(half + 1)));
+}
+
+void Session::lose(Failure failure) {
+  drop_attempt();
+  if (!channel_ending_) drop_channel(false);
+  retry_at_.reset();
+  failure_ = failure;
+}
+
+void Session::deny(ResumeDenial reason) {
+  const ResumeDenied denial{reason, recv_.held(), end_.value_or(send_.written())};
+  actions_.push_back({.kind = SessionAction::Kind::deny, .conn = input_conn_, .flush = true, .denial = denial});
+}
+
+void Session::abort(Time now) { apply(Event::user_abort, now); }
+
+void Session::handle_dialled(ConnId conn, Time now) {
+  if (conn == attempt_conn_) apply(Event::dialled, now);
+}
+
+void Session::handle_dial_failed(ConnId conn, DialFailure failure, Time now) {
+  if (conn != attempt_conn_) return;
+  attempt_conn_ = 0;
+  switch (failure) {
+    case DialFailure::no_endpoint:
+      input_failure_ = Failure::no_endpoint;
+      break;
+    case DialFailure::timed_out:
+      input_failure_ = Failure::timed_out;
+      break;
+    case DialFailure::untrusted:
+      input_failure_ = Failure::untrusted;
+      break;
+    case DialFailure::unreachable:
+    case DialFailure::not_here:
+      input_failure_ = Failure::unreachable;
+      break;
+  }
+  apply(Event::dial_failed, now);
+}
+
+void Session::handle_closed(ConnId conn, Time now) {
+  if (conn == channel_) {
+    channel_ = 0;
+    const bool ending = channel_ending_;
+    channel_ending_ = checkpoint_due_ = suspend_due_ = abort_due_ = false;
+    wake_due_ = true;
+    if (!ending) apply(Event::channel_lost, now);
+  } else if (conn == attempt_conn_) {
+    attempt_conn_ = 0;
+    apply(Event::channel_lost, now);
+  }
+}
+
+Event Session::event_of(const Resume& message) const {
+  if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
+  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) return Event::peer_resume_gap;
+  return state_ == State::sent_resume && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
+}
+
+void Session::handle_connect(ConnId conn, const Connect& message, Time now) {
+  const Progress fresh{0, message.limit, false, false};
+  Resume as_resume;
+  as_resume.progress = fresh;
+  input_conn_ = conn;
+  input_progress_ = &fresh;
+  peer_generation_ = std::max(peer_generation_, message.generation);
+  apply(event_of(as_resume), now);
+  if (channel_ == conn) greeting_ = Greeting::connect_ok;
+  input_progress_ = nullptr;
+}
+
+void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
+  input_conn_ = conn;
+  if (message.generation < peer_generation_) return deny(ResumeDenial::superseded);
+  if (message.generation == peer_generation_ && message.attempt <= peer_attempt_) return deny(ResumeDenial::stale);
+  peer_generation_ = message.generation;
+  peer_attempt_ = message.attempt;
+  store_due_ = true;
+  input_progress_ = &message.progress;
+  apply(event_of(message), now);
+  if (channel_ == conn) (void)take_progress(message.progress, now);
+  input_progress_ = nullptr;
+}
+
+Failure Session::failure_of(ConnectDenial reason) const {
+  switch (reason) {
+    case ConnectDenial::access:
+      return Failure::access;
+    case ConnectDenial::backlog_full:
+      return Failure::backlog_full;
+    case ConnectDenial::not_here:
+      return Failure::unreachable;
+    case ConnectDenial::version:
+      return Failure::version;
+    case ConnectDenial::no_service:
+      break;
+  }
+  return Failure::no_service;
+}
+
+bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
+  if (message.generation < peer_generation_) return false;
+  peer_generation_ = message.generation;
+  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) {
+    // The other side has accepted and does not know yet that the stream cannot go on.
+    channel_ = std::exchange(attempt_conn_, 0);
+    abort_due_ = channel_ending_ = true;
+    apply(Event::denied_lost, now);
+    return true;
+  }
+  input_progress_ = &message.progress;
+  apply(Event::resume_ok, now);
+  input_progress_ = nullptr;
+  return take_progress(message.progress, now);
+}
+
+void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
+  switch (message.reason) {
+    case ResumeDenial::suspended:
+      apply(Event::denied_suspended, now);
+      return;
+    case ResumeDenial::collision:
+      apply(Event::denied_collision, now);
+      return;
+    case ResumeDenial::not_here:
+    case ResumeDenial::stale:
+    case ResumeDenial::version:
+      apply(Event::denied_not_here, now);
+      return;
+    case ResumeDenial::superseded:
+      apply(Event::denied_superseded, now);
+      return;
+    case ResumeDenial::unknown:
+    case ResumeDenial::gap:
+      apply(Event::denied_lost, now);
+      return;
+    case ResumeDenial::closed:
+      break;
+  }
+  if (message.held < send_.written() || message.end != recv_.received()) {
+    apply(Event::denied_lost, now);
+    return;
+  }
+  end_ = send_.written();
+  end_acked_ = true;
+  peer_end_ = message.end;
+  apply(Event::denied_closed, now);
+}
+
+bool Session::handle_message(ConnId conn, const Message& message, Time now) {
+  if (conn == attempt_conn_) {
+    if (const auto* ok = std::get_if<ConnectOk>(&message); ok != nullptr && state_ == State::connecting) {
+      const Progress fresh{0, ok->limit, false, false};
+      peer_generation_ = ok->generation;
+      input_progress_ = &fresh;
+      apply(Event::connect_ok, now);
+      input_progress_ = nullptr;
+    } else if (const auto* no = std::get_if<ConnectDenied>(&message); no != nullptr && state_ == State::connecting) {
+      input_failure_ = failure_of(no->reason);
+      apply(Event::connect_denied, now);
+    } else if (const auto* resumed = std::get_if<ResumeOk>(&message); resumed && state_ == State::sent_resume) {
+      return handle_resume_ok(*resumed, now);
+    } else if (const auto* denied = std::get_if<ResumeDenied>(&message); denied && state_ == State::sent_resume) {
+      handle_resume_denied(*denied, now);
+    } else {
+      return false;
+    }
+    return true;
+  }
+  if (conn != channel_ || state_ != State::active) return true;  // let go of already, or ending
+  last_input_ = now;
+  if (const auto* checkpoint = std::get_if<Checkpoint>(&message)) return take_progress(checkpoint->progress, now);
+  if (const auto* finish = std::get_if<Finish>(&message)) return handle_end(finish->offset, false, now);
+  if (const auto* close = std::get_if<Close>(&message)) return handle_end(close->offset, true, now);
+  if (std::holds_alternative<Ping>(message)) {
+    checkpoint_due_ = true;
+  } else if (std::holds_alternative<Suspend>(message)) {
+    apply(Event::peer_suspend, now);
+  } else if (std::holds_alternative<Abort>(message)) {
+    apply(Event::peer_abort, now);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::optional<SessionAction> Session::poll_action() {
+  if (actions_.empty()) return std::nullopt;
+  const SessionAction action = actions_.front();
+  actions_.pop_front();
+  return action;
+}
+
+std::optional<Time> Session::next_timeout() const {
+  std::optional<Time> next;
+  const auto consider = [&next](const std::optional<Time>& at) {
+    if (at && (!next || *at < *next)) next = at;
+  };
+  consider(connect_deadline_);
+  consider(attempt_deadline_);
+  consider(retry_at_);
+  if (state_ == State::active) {
+    consider(announce_at_);
+    consider(heartbeat_at_);
+    consider(silence_deadline());
+  }
+  return next;
+}
+
+void Session::handle_timeout(Time now) {
+  const auto due = [now](std::optional<Time>& at) {
+    if (!at || *at > now) return false;
+    at.reset();
+    return true;
+  };
+  if (due(connect_deadline_)) {
+    input_failure_ = Failure::timed_out;
+    apply(Event::timeout, now);
+  }
+  if (due(attempt_deadline_)) apply(Event::timeout, now);
+  if (due(retry_at_)) apply(Event::retry_due, now);
+  if (state_ != State::active) return;
+  if (silence_deadline() <= now) {
+    drop_channel(false);
+    apply(Event::channel_lost, now);
+    return;
+  }
+  if (due(announce_at_)) checkpoint_due_ = true;
+  if (heartbeat_at_ <= now) {
+    checkpoint_due_ = true;
+    heartbeat_at_ = now + heartbeat_interval;
+    if (send_.trimmable() || recv_.trimmable()) {
+      send_.trim();
+      recv_.trim();
+      store_due_ = true;
+    }
+  }
+}
+
+}  // namespace sessionfs
