@@ -16,6 +16,8 @@ namespace sessionfs {
 inline constexpr std::size_t max_backlog_sessions = 128;
 /// How many ended sessions an endpoint can still answer for.
 inline constexpr std::size_t max_tombstones = 4096;
+/// Peers and services whose last number is remembered; beyond, numbering starts again at the first free one.
+inline constexpr std::size_t max_numbered_peers = 65536;
 
 struct Service {
   std::deque<std::shared_ptr<Session>> backlog;
@@ -30,7 +32,8 @@ struct Tombstone {
   std::uint64_t end = 0;   // the end of ours
 };
 
-struct Endpoint {
+class Endpoint {
+ public:
   EndpointName name;
   std::uint64_t generation = 1;
   bool removed = false;  // gone for everybody; only delivers what its sessions still hold
@@ -39,8 +42,12 @@ struct Endpoint {
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions;  // by file name; not those that are closed
   std::deque<Tombstone> tombstones;
 
-  /// The first free name for a session that came in by `service` from `peer`.
-  [[nodiscard]] std::string free_session_name(std::string_view service, const EndpointName& peer) const;
+  /// A name for a session that came in by `service` from `peer`. No name is given twice while the host runs, so that a
+  /// script that is late never meets another session.
+  std::string new_session_name(std::string_view service, const EndpointName& peer);
+
+ private:
+  std::map<std::string, std::size_t> last_numbers_;
 };
 
 }  // namespace sessionfs

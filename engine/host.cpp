@@ -84,7 +84,9 @@ std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& targe
 
 void Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed,
                    Time now) {
-  const auto session = Session::restore(image, std::move(memories), seed, now);
+  SessionImage current = image;
+  current.generation = std::max(current.generation, endpoint.generation);
+  const auto session = Session::restore(current, std::move(memories), seed, now);
   if (!session->accepted() && !session->detached()) {
     endpoint.services[session->service()].backlog.push_back(session);
   }
@@ -107,6 +109,16 @@ std::size_t Host::write(Session& session, std::span<const std::byte> data, Time 
   const std::size_t taken = session.write(data, now);
   settle(session, now);
   return taken;
+}
+
+void Host::begin_read(Session& session, std::size_t count, Time now) {
+  session.begin_read(count);
+  settle(session, now);
+}
+
+void Host::cancel_read(Session& session, Time now) {
+  session.cancel_read();
+  settle(session, now);
 }
 
 void Host::consume(Session& session, std::size_t count, Time now) {
@@ -186,18 +198,24 @@ void Host::handle_timeout(Time now) {
   while (!silent_.empty() && silent_.begin()->first <= now) drop_connection(silent_.begin()->second, false);
 }
 
+std::optional<Action> Host::poll_store() {
+  if (stores_.empty()) return std::nullopt;
+  Action action = std::move(stores_.front());
+  stores_.pop_front();
+  if (const auto slot = slots_.find(action.session.get()); slot != slots_.end()) slot->second.store_queued = false;
+  return action;
+}
+
 std::optional<Action> Host::poll_action() {
-  auto& queue = stores_.empty() ? actions_ : stores_;
-  if (queue.empty()) return std::nullopt;
-  Action action = std::move(queue.front());
-  queue.pop_front();
+  if (auto store = poll_store()) return store;
+  if (actions_.empty()) return std::nullopt;
+  Action action = std::move(actions_.front());
+  actions_.pop_front();
   if (action.kind == Action::Kind::transmit) {
     if (const auto found = connections_.find(action.conn); found != connections_.end())
       found->second.transmit_queued = false;
-  }
-  if (const auto slot = slots_.find(action.session.get()); slot != slots_.end()) {
-    if (action.kind == Action::Kind::store) slot->second.store_queued = false;
-    if (action.kind == Action::Kind::wake) slot->second.wake_queued = false;
+  } else if (action.kind == Action::Kind::wake) {
+    if (const auto slot = slots_.find(action.session.get()); slot != slots_.end()) slot->second.wake_queued = false;
   }
   return action;
 }
@@ -225,11 +243,17 @@ void Host::perform(Session& session, const SessionAction& action) {
   switch (action.kind) {
     case SessionAction::Kind::dial: {
       const ConnId conn = ++last_conn_;
-      connections_[conn] = {.local = session.local(), .peer = session.peer(), .reader = {},
-                            .session = slots_.at(&session).session, .replies = {}};
+      connections_[conn] = {.local = session.local(),
+                            .peer = session.peer(),
+                            .reader = {},
+                            .session = slots_.at(&session).session,
+                            .replies = {}};
       session.bind_attempt(conn);
-      actions_.push_back({.kind = Action::Kind::dial, .conn = conn, .session = slots_.at(&session).session,
-                          .endpoint = {}, .service = {}});
+      actions_.push_back({.kind = Action::Kind::dial,
+                          .conn = conn,
+                          .session = slots_.at(&session).session,
+                          .endpoint = {},
+                          .service = {}});
       return;
     }
     case SessionAction::Kind::deny:
@@ -258,7 +282,8 @@ void Host::drop_connection(ConnId conn, bool flush) {
   if (found == connections_.end()) return;
   silent_.erase({found->second.opened + first_message_timeout, conn});
   connections_.erase(found);
-  actions_.push_back({.kind = Action::Kind::close, .conn = conn, .flush = flush, .session = {}, .endpoint = {}, .service = {}});
+  actions_.push_back(
+      {.kind = Action::Kind::close, .conn = conn, .flush = flush, .session = {}, .endpoint = {}, .service = {}});
 }
 
 // A timer that fires too early only asks again; so it is moved only when it would fire too late.

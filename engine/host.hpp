@@ -70,10 +70,12 @@ class Host {
   /// Begins a session to `target`; its file name must be free. Null when there is no memory for it.
   std::shared_ptr<Session> connect(Endpoint& endpoint, const DialName& target, const SessionId& id, std::uint64_t seed,
                                    Time now);
-  /// A session from storage goes on.
+  /// A session from storage goes on, in the generation of its endpoint.
   void restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed, Time now);
   std::size_t write(Session& session, std::span<const std::byte> data, Time now);
+  void begin_read(Session& session, std::size_t count, Time now);
   void consume(Session& session, std::size_t count, Time now);
+  void cancel_read(Session& session, Time now);
   void request_checkpoint(Session& session, Time now);
   void finish(Session& session, Time now);
   void close(Session& session, Time now);
@@ -97,6 +99,9 @@ class Host {
   void handle_network_change(Time now);
   [[nodiscard]] std::optional<Time> next_timeout() const;
   void handle_timeout(Time now);
+  /// What must be stored before anything that poll_action() gives, and before an application is answered.
+  std::optional<Action> poll_store();
+  /// What to do next; what is to be stored comes first.
   std::optional<Action> poll_action();
 
  private:
@@ -119,7 +124,7 @@ class Host {
   struct Key {
     SessionId id;
     EndpointName local;
-    bool creator;
+    bool creator = false;
     friend auto operator<=>(const Key&, const Key&) = default;
   };
 
@@ -136,6 +141,8 @@ class Host {
   void handle_message(ConnId conn, Connection& connection, const Message& message, Time now);
   void handle_connect(ConnId conn, Connection& connection, const Connect& message, Time now);
   void handle_resume(ConnId conn, Connection& connection, const Resume& message, Time now);
+  static const Tombstone* find_tombstone(const Endpoint& endpoint, const Connection& connection, const SessionId& id,
+                                         bool from_creator);
   std::optional<ConnectDenial> refusal(Endpoint* endpoint, const Connection& connection, const Connect& message);
 
   MakeMemories make_memories_;

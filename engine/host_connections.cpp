@@ -93,6 +93,14 @@ void Host::handle_message(ConnId conn, Connection& connection, const Message& me
   }
 }
 
+const Tombstone* Host::find_tombstone(const Endpoint& endpoint, const Connection& connection, const SessionId& id,
+                                      bool from_creator) {
+  const auto found = std::ranges::find_if(endpoint.tombstones, [&](const Tombstone& tombstone) {
+    return tombstone.id == id && tombstone.peer == connection.peer && tombstone.creator != from_creator;
+  });
+  return found == endpoint.tombstones.end() ? nullptr : &*found;
+}
+
 std::optional<ConnectDenial> Host::refusal(Endpoint* endpoint, const Connection& connection, const Connect& message) {
   if (message.version != protocol_version) return ConnectDenial::version;
   if (endpoint == nullptr) return ConnectDenial::not_here;
@@ -109,11 +117,13 @@ void Host::handle_connect(ConnId conn, Connection& connection, const Connect& me
   if (session && session->peer() != connection.peer) return drop_connection(conn, false);
   if (!session) {
     Endpoint* endpoint = find_endpoint(connection.local);
+    if (endpoint != nullptr && find_tombstone(*endpoint, connection, message.id, true) != nullptr)
+      return drop_connection(conn, false);  // a CONNECT that was long on its way: its session has come and gone
     auto denial = refusal(endpoint, connection, message);
     std::optional<Session::Memories> memories;
     SessionImage fresh;
     if (!denial) {
-      fresh.file_name = endpoint->free_session_name(message.service, connection.peer);
+      fresh.file_name = endpoint->new_session_name(message.service, connection.peer);
       memories = make_memories_(connection.local, message.id, false);
       if (!memories || fresh.file_name.size() > max_file_name_bytes) denial = ConnectDenial::backlog_full;
     }
@@ -129,7 +139,7 @@ void Host::handle_connect(ConnId conn, Connection& connection, const Connect& me
     actions_.push_back(
         {.kind = Action::Kind::arrived, .session = session, .endpoint = endpoint->name, .service = message.service});
   }
-  session->handle_connect(conn, message, now);
+  if (!session->handle_connect(conn, message, now)) return drop_connection(conn, false);
   if (session->channel() == conn) connection.session = session;
   settle(*session, now);
 }
@@ -144,9 +154,8 @@ void Host::handle_resume(ConnId conn, Connection& connection, const Resume& mess
   }
   ResumeDenied denial{ResumeDenial::unknown, 0, 0};
   if (const auto endpoint = endpoints_.find(connection.local); endpoint != endpoints_.end()) {
-    for (const auto& tombstone : endpoint->second.tombstones)
-      if (tombstone.id == message.id && tombstone.peer == connection.peer && tombstone.creator != message.from_creator)
-        denial = {ResumeDenial::closed, tombstone.held, tombstone.end};
+    if (const auto* tombstone = find_tombstone(endpoint->second, connection, message.id, message.from_creator))
+      denial = {ResumeDenial::closed, tombstone->held, tombstone->end};
   } else {
     denial.reason = ResumeDenial::not_here;
   }

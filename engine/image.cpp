@@ -47,12 +47,12 @@ std::vector<std::byte> encode(const SessionImage& image) {
   out.text(image.peer.str());
   out.text(image.service);
   out.text(image.file_name);
-  for (const bool flag : {image.creator, image.accepted, image.detached, image.suspended, image.closed, image.end_acked,
-                          image.peer_closed})
+  for (const bool flag : {image.creator, image.connecting, image.accepted, image.detached, image.suspended,
+                          image.closed, image.end_acked, image.peer_closed})
     out.number(static_cast<std::uint8_t>(flag));
   out.number(static_cast<std::uint8_t>(image.failure));
-  for (const auto number : {image.generation, image.peer_generation, image.attempt, image.peer_attempt, image.sent.acked,
-                            image.sent.written, std::uint64_t{image.sent.start}, image.received.read,
+  for (const auto number : {image.generation, image.peer_generation, image.attempt, image.peer_attempt,
+                            image.sent.acked, image.sent.written, std::uint64_t{image.sent.start}, image.received.read,
                             image.received.held, std::uint64_t{image.received.start}})
     out.number(number);
   put_end(out, image.end);
@@ -79,12 +79,12 @@ std::optional<SessionImage> decode_session_image(std::span<const std::byte> byte
   image.peer = *peer;
   image.service = *service;
   image.file_name = in.text(max_file_name_bytes);
-  for (bool* flag : {&image.creator, &image.accepted, &image.detached, &image.suspended, &image.closed, &image.end_acked,
-                     &image.peer_closed})
+  for (bool* flag : {&image.creator, &image.connecting, &image.accepted, &image.detached, &image.suspended,
+                     &image.closed, &image.end_acked, &image.peer_closed})
     *flag = in.number<std::uint8_t>() != 0;
   image.failure = static_cast<Failure>(in.number<std::uint8_t>());
-  for (auto* number : {&image.generation, &image.peer_generation, &image.attempt, &image.peer_attempt, &image.sent.acked,
-                       &image.sent.written})
+  for (auto* number : {&image.generation, &image.peer_generation, &image.attempt, &image.peer_attempt,
+                       &image.sent.acked, &image.sent.written})
     *number = in.number<std::uint64_t>();
   image.sent.start = static_cast<std::size_t>(in.number<std::uint64_t>());
   image.received.read = in.number<std::uint64_t>();

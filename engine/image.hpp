@@ -16,17 +16,17 @@ namespace sessionfs {
 /// Why a session does not stand, or no longer does. Each has one errno.
 enum class Failure : std::uint8_t {
   none,
-  no_endpoint,     // ENOENT
-  no_service,      // ENOENT
-  access,          // ECONNREFUSED
-  backlog_full,    // ECONNREFUSED
-  unreachable,     // EHOSTUNREACH
-  timed_out,       // ETIMEDOUT
-  untrusted,       // EKEYREJECTED
-  version,         // EPROTONOSUPPORT
-  aborted_here,    // ECONNABORTED
-  lost,            // ECONNRESET
-  superseded,      // ESTALE
+  no_endpoint,   // ENOENT
+  no_service,    // ENOENT
+  access,        // ECONNREFUSED
+  backlog_full,  // ECONNREFUSED
+  unreachable,   // EHOSTUNREACH
+  timed_out,     // ETIMEDOUT
+  untrusted,     // EKEYREJECTED
+  version,       // EPROTONOSUPPORT
+  aborted_here,  // ECONNRESET
+  lost,          // ECONNRESET
+  superseded,    // ESTALE
 };
 
 /// A bound on an encoded image.
@@ -39,8 +39,9 @@ struct SessionImage {
   std::string service;
   std::string file_name;  // in the endpoint's sessions/
   bool creator = false;
-  bool accepted = false;   // an application has been told of it (or made it)
-  bool detached = false;   // the application has closed it; it only delivers what is left
+  bool connecting = false;  // it does not stand yet
+  bool accepted = false;    // an application has been told of it (or made it)
+  bool detached = false;    // the application has closed it; it only delivers what is left
   bool suspended = false;
   bool closed = false;
   Failure failure = Failure::none;
@@ -50,7 +51,7 @@ struct SessionImage {
   std::uint64_t peer_attempt = 0;
   SendBuffer::Position sent;
   RecvBuffer::Position received;
-  std::optional<std::uint64_t> end;       // where our direction ends
+  std::optional<std::uint64_t> end;  // where our direction ends
   bool end_acked = false;
   std::optional<std::uint64_t> peer_end;  // where the peer's direction ends
   bool peer_closed = false;

@@ -52,6 +52,13 @@ std::shared_ptr<Session> Session::restore(const SessionImage& image, Memories me
   session->connect_deadline_.reset();
   session->actions_.clear();
   session->state_ = state_of(image, false);
+  if (image.connecting) {
+    // Whoever waited for it is gone, and the peer is told so when it asks.
+    session->state_ = State::closed;
+    session->failure_ = Failure::unreachable;
+    session->detached_ = true;
+  }
+  if (session->detached_) session->recv_.consume(session->recv_.readable_bytes());  // nobody reads it any more
   if (session->state_ == State::ready_resume) session->dial(now);
   return session;
 }
@@ -64,6 +71,7 @@ SessionImage Session::image() const {
   image.service = fixed_.service;
   image.file_name = fixed_.file_name;
   image.creator = fixed_.creator;
+  image.connecting = state_ == State::connecting;
   image.accepted = accepted_;
   image.detached = detached_;
   image.suspended = state_ == State::suspended;
@@ -75,6 +83,9 @@ SessionImage Session::image() const {
   image.peer_attempt = peer_attempt_;
   image.sent = send_.position();
   image.received = recv_.position();
+  image.received.held = recv_.received();  // to store this image is to hold it
+  image.received.read += reading_;
+  image.received.start = (image.received.start + reading_) % recv_.capacity();
   image.end = end_;
   image.end_acked = end_acked_;
   image.peer_end = peer_end_;
@@ -130,13 +141,12 @@ void Session::run(Step step, Time now) {
       return;
     case Step::retry_now:
       drop_channel(false);
+      // Neither a peer that breaks what it has accepted nor a full disk here is asked again and again at once.
+      if (last_event_ == Event::channel_lost && now - channel_opened_ < short_channel_limit) return back_off(now);
       failed_attempts_ = 0;
       return dial(now);
-    case Step::back_off: {
-      const unsigned doublings = std::min(failed_attempts_++, 9U);
-      drop_attempt();
-      return schedule_retry(now + jittered(std::min(first_retry_delay * (1 << doublings), last_retry_delay)));
-    }
+    case Step::back_off:
+      return back_off(now);
     case Step::wait_for_user:
       drop_attempt();
       drop_channel(false);
@@ -150,8 +160,7 @@ void Session::run(Step step, Time now) {
       return;
     case Step::send_suspend:
       suspend_due_ = true;
-      channel_ending_ = true;
-      return;
+      return end_channel(now);
     case Step::deny_suspended:
       return deny(ResumeDenial::suspended);
     case Step::deny_collision:
@@ -163,8 +172,8 @@ void Session::run(Step step, Time now) {
       return lose(Failure::lost);
     case Step::end:
       drop_attempt();
-      checkpoint_due_ = channel_ending_ = channel_ != 0;
-      return;
+      checkpoint_due_ = channel_ != 0;
+      return end_channel(now);
     case Step::lose:
       return lose(Failure::lost);
     case Step::supersede:
@@ -173,9 +182,9 @@ void Session::run(Step step, Time now) {
       drop_attempt();
       retry_at_.reset();
       connect_deadline_.reset();
-      abort_due_ = channel_ending_ = channel_ != 0;
+      abort_due_ = channel_ != 0;
       failure_ = Failure::aborted_here;
-      return;
+      return end_channel(now);
   }
 }
 
@@ -184,6 +193,12 @@ void Session::dial(Time now) {
   retry_at_.reset();
   if (state_ != State::connecting) attempt_deadline_ = now + attempt_timeout;
   actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
+}
+
+void Session::back_off(Time now) {
+  const unsigned doublings = std::min(failed_attempts_++, 9U);
+  drop_attempt();
+  schedule_retry(now + jittered(std::min(first_retry_delay * (1 << doublings), last_retry_delay)));
 }
 
 void Session::drop_attempt() {
@@ -202,6 +217,7 @@ void Session::drop_channel(bool flush) {
   greeting_ = Greeting::none;
   checkpoint_due_ = end_due_ = ping_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
   announce_at_.reset();
+  ending_deadline_.reset();
 }
 
 void Session::open_channel(ConnId conn, Time now) {
@@ -213,10 +229,16 @@ void Session::open_channel(ConnId conn, Time now) {
   end_due_ = end_.has_value() && !end_acked_;
   retry_at_.reset();
   attempt_deadline_.reset();
-  failed_attempts_ = 0;
+  channel_opened_ = now;
   heartbeat_at_ = now + heartbeat_interval;
   last_input_ = unacked_since_ = now;
   note_announcement(now);
+}
+
+void Session::end_channel(Time now) {
+  if (channel_ == 0) return;
+  channel_ending_ = true;
+  ending_deadline_ = now + attempt_timeout;
 }
 
 void Session::schedule_retry(Duration at) { retry_at_ = at; }
@@ -271,6 +293,7 @@ void Session::handle_closed(ConnId conn, Time now) {
     channel_ = 0;
     const bool ending = channel_ending_;
     channel_ending_ = checkpoint_due_ = suspend_due_ = abort_due_ = false;
+    ending_deadline_.reset();
     wake_due_ = true;
     if (!ending) apply(Event::channel_lost, now);
   } else if (conn == attempt_conn_) {
@@ -285,7 +308,9 @@ Event Session::event_of(const Resume& message) const {
   return state_ == State::sent_resume && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
 }
 
-void Session::handle_connect(ConnId conn, const Connect& message, Time now) {
+bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
+  // Who has sent, resumed or confirmed anything has had an answer to its CONNECT.
+  if (recv_.received() > 0 || send_.acked() > 0 || peer_attempt_ > 0 || peer_end_) return false;
   const Progress fresh{0, message.limit, false, false};
   Resume as_resume;
   as_resume.progress = fresh;
@@ -295,6 +320,7 @@ void Session::handle_connect(ConnId conn, const Connect& message, Time now) {
   apply(event_of(as_resume), now);
   if (channel_ == conn) greeting_ = Greeting::connect_ok;
   input_progress_ = nullptr;
+  return true;
 }
 
 void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
@@ -328,11 +354,14 @@ Failure Session::failure_of(ConnectDenial reason) const {
 
 bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
   if (message.generation < peer_generation_) return false;
+  // Its RESUMEs that are still on their way speak of a stream that has gone on since.
+  peer_attempt_ = message.generation > peer_generation_ ? message.attempt : std::max(peer_attempt_, message.attempt);
   peer_generation_ = message.generation;
   if (message.progress.held < send_.acked() || message.progress.held > send_.written()) {
     // The other side has accepted and does not know yet that the stream cannot go on.
     channel_ = std::exchange(attempt_conn_, 0);
-    abort_due_ = channel_ending_ = true;
+    abort_due_ = true;
+    end_channel(now);
     apply(Event::denied_lost, now);
     return true;
   }
@@ -427,6 +456,7 @@ std::optional<Time> Session::next_timeout() const {
   consider(connect_deadline_);
   consider(attempt_deadline_);
   consider(retry_at_);
+  consider(ending_deadline_);
   if (state_ == State::active) {
     consider(announce_at_);
     consider(heartbeat_at_);
@@ -447,6 +477,7 @@ void Session::handle_timeout(Time now) {
   }
   if (due(attempt_deadline_)) apply(Event::timeout, now);
   if (due(retry_at_)) apply(Event::retry_due, now);
+  if (due(ending_deadline_)) drop_channel(false);
   if (state_ != State::active) return;
   if (silence_deadline() <= now) {
     drop_channel(false);

@@ -36,6 +36,8 @@ inline constexpr Duration connect_timeout = std::chrono::seconds(10);
 inline constexpr Duration first_retry_delay = std::chrono::milliseconds(100);
 inline constexpr Duration last_retry_delay = std::chrono::seconds(30);
 inline constexpr Duration collision_wait = std::chrono::seconds(2);
+/// A channel that breaks sooner counts as a failed attempt.
+inline constexpr Duration short_channel_limit = std::chrono::seconds(1);
 
 /// What a session asks of its Host.
 struct SessionAction {
@@ -52,7 +54,7 @@ struct SessionAction {
 
 /// One frame to send: `head`, then `body`.
 struct Transmit {
-  std::array<std::byte, Frame::max_bytes> head_bytes;
+  std::array<std::byte, Frame::max_bytes> head_bytes{};
   std::size_t head_size = 0;
   Parts body;
 
@@ -70,7 +72,7 @@ class Session {
   /// called. `seed` makes the jitter of its retries.
   Session(const SessionImage& fresh, Memories memories, std::uint64_t seed, Time now);
 
-  /// A stored session goes on: in READY_RESUME, SUSPENDED or CLOSED.
+  /// A stored session goes on: in READY_RESUME, SUSPENDED or CLOSED. One that never stood is over.
   static std::shared_ptr<Session> restore(const SessionImage& image, Memories memories, std::uint64_t seed, Time now);
 
   // --- what it is -----------------------------------------------------------------------------------------------
@@ -90,6 +92,7 @@ class Session {
   [[nodiscard]] std::uint8_t last_transition() const { return last_transition_; }
   [[nodiscard]] Event last_event() const { return last_event_; }
   [[nodiscard]] Time since() const { return since_; }
+  /// What is to be stored now. It says that all that was received is held: handle_stored() follows when it is stored.
   [[nodiscard]] SessionImage image() const;
 
   // --- the application ------------------------------------------------------------------------------------------
@@ -105,8 +108,13 @@ class Session {
   /// Takes what fits of `data`; returns how much. Nothing is taken once write_ended() or failed.
   std::size_t write(std::span<const std::byte> data, Time now);
   [[nodiscard]] Parts readable(std::size_t max) const { return recv_.readable(max); }
+  /// `count` of the readable bytes are about to be given to the application: stored as read from now on, so that a
+  /// host that dies right after does not give them twice. Followed by consume() or cancel_read().
+  void begin_read(std::size_t count);
   /// The application has got `count` of the readable bytes.
   void consume(std::size_t count, Time now);
+  /// The application did not take them.
+  void cancel_read();
   /// The peer holds everything below `offset`, for good.
   [[nodiscard]] bool delivered(std::uint64_t offset) const { return send_.acked() >= offset; }
   /// Asks the peer for its checkpoint at once.
@@ -126,7 +134,8 @@ class Session {
   void handle_closed(ConnId conn, Time now);
   void handle_network_change(Time now) { apply(Event::network_change, now); }
   /// The peer's CONNECT, on a connection that it has just made; again when it got no answer the first time.
-  void handle_connect(ConnId conn, const Connect& message, Time now);
+  /// False: it comes too late, the session stands already; `conn` must be closed.
+  [[nodiscard]] bool handle_connect(ConnId conn, const Connect& message, Time now);
   /// The peer's RESUME, on a connection that it has just made.
   void handle_resume(ConnId conn, const Resume& message, Time now);
   /// Any other message on the attempt or the channel. False: a violation, `conn` must be closed.
@@ -155,9 +164,11 @@ class Session {
   bool apply(Event event, Time now);
   void run(Step step, Time now);
   void dial(Time now);
+  void back_off(Time now);
   void drop_attempt();
   void drop_channel(bool flush);
   void open_channel(ConnId conn, Time now);
+  void end_channel(Time now);
   void schedule_retry(Duration delay);
   Duration jittered(Duration delay);
   void lose(Failure failure);
@@ -202,12 +213,13 @@ class Session {
   bool end_acked_;
   std::optional<std::uint64_t> peer_end_;
   bool peer_closed_;
+  std::size_t reading_ = 0;  // bytes of begin_read()
 
   ConnId attempt_conn_ = 0;
   ConnId channel_ = 0;
   std::deque<SessionAction> actions_;
-  ConnId input_conn_ = 0;                        // the connection whose message is being handled
-  const Progress* input_progress_ = nullptr;     // and what it said of the stream
+  ConnId input_conn_ = 0;                     // the connection whose message is being handled
+  const Progress* input_progress_ = nullptr;  // and what it said of the stream
   Failure input_failure_ = Failure::none;
 
   // What is to be sent on the attempt or the channel, made from the state when it is polled.
@@ -218,14 +230,16 @@ class Session {
   bool ping_due_ = false;
   bool suspend_due_ = false;
   bool abort_due_ = false;
-  bool channel_ending_ = false;  // the channel is let go when nothing is left to send on it
+  bool channel_ending_ = false;  // the channel is let go when nothing is left to send on it, or after attempt_timeout
 
   Progress announced_;
   std::optional<Time> retry_at_;
   std::optional<Time> attempt_deadline_;
   std::optional<Time> connect_deadline_;
+  std::optional<Time> ending_deadline_;
   std::optional<Time> announce_at_;
   Time heartbeat_at_{};
+  Time channel_opened_{};
   Time last_input_{};
   Time unacked_since_{};
   unsigned failed_attempts_ = 0;

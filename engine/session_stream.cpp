@@ -32,10 +32,20 @@ std::size_t Session::write(std::span<const std::byte> data, Time now) {
   return taken;
 }
 
+void Session::begin_read(std::size_t count) {
+  reading_ = count;
+  store_due_ = true;
+}
+
+void Session::cancel_read() {
+  reading_ = 0;
+  store_due_ = true;
+}
+
 void Session::consume(std::size_t count, Time now) {
   if (count == 0) return;
   recv_.consume(count);
-  store_due_ = true;
+  if (std::exchange(reading_, 0) != count) store_due_ = true;
   note_announcement(now);
   if (read_ended()) wake_due_ = true;
 }
@@ -59,17 +69,25 @@ void Session::close(Time now) {
   end_due_ = true;
   store_due_ = true;
   recv_.consume(recv_.readable_bytes());
+  reading_ = 0;
   note_announcement(now);
   if (state_ == State::connecting) abort(now);
-  if (state_ == State::suspended) resume(now);  // nobody is left who could, and what was written is still to be delivered
+  if (state_ == State::suspended)
+    resume(now);  // nobody is left who could, and what was written is still to be delivered
 }
 
 bool Session::take_progress(const Progress& peer, Time now) {
   const std::uint64_t before = send_.acked();
   if (!send_.acknowledge(peer.held, peer.limit)) return false;
   if (peer.has_finish && (!end_ || peer.held != *end_)) return false;
-  if (end_ && (detached_ ? peer.has_close : peer.has_finish)) end_acked_ = true;
-  if (send_.acked() != before) store_due_ = true;
+  if (end_ && (detached_ ? peer.has_close : peer.has_finish)) {
+    end_acked_ = true;
+    end_due_ = false;
+  }
+  if (send_.acked() != before) {
+    store_due_ = true;
+    failed_attempts_ = 0;
+  }
   unacked_since_ = now;
   wake_due_ = true;
   check_complete(now);
@@ -104,6 +122,7 @@ void Session::handle_stored(std::uint64_t offset, Time now) {
   const std::uint64_t before = recv_.held();
   recv_.hold(offset);
   if (recv_.held() == before) return;
+  failed_attempts_ = 0;
   if (detached_) recv_.consume(recv_.readable_bytes());
   wake_due_ = true;
   note_announcement(now);
@@ -156,10 +175,12 @@ bool Session::greeting(Transmit& out, Time) {
       put(out, Resume{protocol_version, fixed_.id, generation_, attempt_, fixed_.creator, progress()});
       break;
     case Greeting::resume_ok:
-      put(out, ResumeOk{generation_, progress()});
+      put(out, ResumeOk{generation_, attempt_, progress()});
       break;
   }
   announced_ = progress();
+  announce_at_.reset();
+  checkpoint_due_ = false;
   return true;
 }
 

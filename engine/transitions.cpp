@@ -38,9 +38,9 @@ constexpr std::array table{
     Transition{13, ready_resume, E::dial_failed,         ready_resume, S::back_off},
     Transition{30, ready_resume, E::timeout,             ready_resume, S::back_off},
     Transition{31, ready_resume, E::retry_due,           ready_resume, S::dial},
-    Transition{ 7, ready_resume, E::network_change,      ready_resume, S::dial},
+    Transition{ 7, ready_resume, E::network_change,      ready_resume, S::retry_now},
     Transition{ 5, ready_resume, E::user_suspend,        suspended,    S::pause},
-    Transition{32, ready_resume, E::user_resume,         ready_resume, S::dial},
+    Transition{32, ready_resume, E::user_resume,         ready_resume, S::retry_now},
     Transition{33, ready_resume, E::user_abort,          closed,       S::send_abort},
     Transition{ 6, ready_resume, E::peer_resume,         active,       S::accept_resume},
     Transition{34, ready_resume, E::peer_resume_gap,     closed,       S::deny_gap},
@@ -77,7 +77,8 @@ constexpr std::array table{
 std::span<const Transition> transitions() { return table; }
 
 const Transition* find_transition(State state, Event event) {
-  const auto* row = std::ranges::find_if(table, [&](const Transition& t) { return t.state == state && t.event == event; });
+  const auto* row =
+      std::ranges::find_if(table, [&](const Transition& t) { return t.state == state && t.event == event; });
   return row == table.end() ? nullptr : row;
 }
 
@@ -89,20 +90,20 @@ std::string_view name_of(State state) {
 
 std::string_view name_of(Event event) {
   static constexpr std::array<std::string_view, 24> names{
-      "dialled",         "dial_failed",      "connect_ok",       "connect_denied",  "timeout",
-      "channel_lost",    "retry_due",        "network_change",   "user_suspend",    "user_resume",
-      "user_abort",      "peer_suspend",     "peer_abort",       "peer_resume",     "peer_resume_crossed",
-      "peer_resume_gap", "resume_ok",        "denied_suspended", "denied_collision", "denied_not_here",
-      "denied_closed",   "denied_lost",      "denied_superseded", "complete"};
+      "dialled",         "dial_failed",  "connect_ok",        "connect_denied",   "timeout",
+      "channel_lost",    "retry_due",    "network_change",    "user_suspend",     "user_resume",
+      "user_abort",      "peer_suspend", "peer_abort",        "peer_resume",      "peer_resume_crossed",
+      "peer_resume_gap", "resume_ok",    "denied_suspended",  "denied_collision", "denied_not_here",
+      "denied_closed",   "denied_lost",  "denied_superseded", "complete"};
   return names[static_cast<std::size_t>(event)];
 }
 
 std::string_view name_of(Step step) {
   static constexpr std::array<std::string_view, 22> names{
-      "none",           "dial",           "send_connect",  "start_stream", "refuse", "send_resume",
-      "accept_resume",  "rewind",         "retry_now",     "back_off",     "wait_for_user", "wait_for_creator",
-      "pause",          "send_suspend",   "deny_suspended", "deny_collision", "deny_closed", "deny_gap",
-      "end",            "lose",           "supersede",     "send_abort"};
+      "none",          "dial",         "send_connect",   "start_stream",   "refuse",        "send_resume",
+      "accept_resume", "rewind",       "retry_now",      "back_off",       "wait_for_user", "wait_for_creator",
+      "pause",         "send_suspend", "deny_suspended", "deny_collision", "deny_closed",   "deny_gap",
+      "end",           "lose",         "supersede",      "send_abort"};
   return names[static_cast<std::size_t>(step)];
 }
 

@@ -14,7 +14,8 @@ constexpr std::uint8_t flag_close = 2;
 void put(ByteWriter& out, const Progress& progress) {
   out.number(progress.held);
   out.number(progress.limit);
-  out.number(static_cast<std::uint8_t>((progress.has_finish ? flag_finish : 0) | (progress.has_close ? flag_close : 0)));
+  out.number(
+      static_cast<std::uint8_t>((progress.has_finish ? flag_finish : 0) | (progress.has_close ? flag_close : 0)));
 }
 
 std::optional<Progress> take_progress(ByteReader& in) {
@@ -33,7 +34,8 @@ void put(ByteWriter& out, const SessionId& id) { out.raw(std::as_bytes(std::span
 SessionId take_id(ByteReader& in) {
   SessionId id;
   const auto bytes = in.raw(id.bytes.size());
-  if (in.ok()) std::ranges::transform(bytes, id.bytes.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+  if (in.ok())
+    std::ranges::transform(bytes, id.bytes.begin(), [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
   return id;
 }
 
@@ -81,6 +83,7 @@ struct Encoder {
   }
   MessageType operator()(const ResumeOk& m) const {
     out.number(m.generation);
+    out.number(m.attempt);
     put(out, m.progress);
     return MessageType::resume_ok;
   }
@@ -153,9 +156,10 @@ std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
       return decode_resume(in);
     case MessageType::resume_ok: {
       const auto generation = in.number<std::uint64_t>();
+      const auto attempt = in.number<std::uint64_t>();
       const auto progress = take_progress(in);
       if (!progress) return std::nullopt;
-      return ResumeOk{generation, *progress};
+      return ResumeOk{generation, attempt, *progress};
     }
     case MessageType::resume_denied: {
       const auto reason = in.number<std::uint8_t>();
@@ -238,7 +242,8 @@ FrameReader::Event FrameReader::next(std::span<const std::byte>& input) {
     return Violation{"a DATA frame of a size that is not allowed"};
   if (!is_data && size > max_control_payload_bytes) return Violation{"a frame that is too large"};
   if (!fill(input, frame_header_bytes + (is_data ? data_header_bytes : size))) return NeedMore{};
-  const std::span<const std::byte> payload = std::span(pending_).subspan(frame_header_bytes, pending_size_ - frame_header_bytes);
+  const std::span<const std::byte> payload =
+      std::span(pending_).subspan(frame_header_bytes, pending_size_ - frame_header_bytes);
   pending_size_ = 0;
   if (is_data) {
     data_offset_ = load_big_endian<std::uint64_t>(payload);

@@ -108,6 +108,7 @@ struct Resume {
 };
 struct ResumeOk {
   std::uint64_t generation = 0;
+  std::uint64_t attempt = 0;  // the last of the answering side's own: it has given up all up to this one
   Progress progress;
 };
 struct ResumeDenied {
