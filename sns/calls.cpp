@@ -1,0 +1,159 @@
+#include "sns/calls.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace sessionfs::sns {
+namespace {
+
+Reply ended(Status status) {
+  Reply reply;
+  reply.status = status;
+  return reply;
+}
+
+}  // namespace
+
+Calls::Calls(asio::io_context& io, std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout)
+    : io_(io), transport_(std::move(transport)), timeout_(timeout), idle_(io) {}
+
+void Calls::call(Request request, KeyPair signer, Done done) {
+  if (closed_for_good_) return;
+  if (waiting_.size() + sent_.size() >= max_calls_under_way) return refuse(Status::limit, std::move(done));
+  const auto call = std::make_shared<Call>(io_, std::move(request), std::move(signer), std::move(done));
+  call->limit.expires_after(timeout_);
+  call->limit.async_wait([self = shared_from_this(), call](boost::system::error_code error) {
+    if (!error) self->handle_timeout(call);
+  });
+  idle_.cancel();
+  if (state_ == State::open) return send(call);
+  waiting_.push_back(call);
+  if (state_ == State::closed) open();
+}
+
+void Calls::refuse(Status status, Done done) {
+  asio::post(io_, [weak = weak_from_this(), status, done = std::move(done)] {
+    const auto self = weak.lock();
+    if (self && !self->closed_for_good_) done(ended(status));
+  });
+}
+
+void Calls::close() {
+  closed_for_good_ = true;
+  state_ = State::closed;
+  transport_->close();
+  idle_.cancel();
+  // Callbacks may own what owns this.
+  for (const auto& call : std::exchange(waiting_, {})) call->limit.cancel();
+  for (const auto& [id, call] : std::exchange(sent_, {})) call->limit.cancel();
+}
+
+void Calls::reconnect() {
+  if (closed_for_good_ || state_ == State::closed) return;
+  transport_->close();
+  state_ = State::closed;
+  for (auto& [id, call] : std::exchange(sent_, {})) waiting_.push_back(call);
+  if (!waiting_.empty()) open();
+}
+
+void Calls::open() {
+  state_ = State::opening;
+  has_answered_ = false;
+  last_id_ = 0;
+  const auto with_self = [weak = weak_from_this()](auto member) {
+    return [weak, member](auto&&... arguments) {
+      if (const auto self = weak.lock(); self && !self->closed_for_good_) ((*self).*member)(arguments...);
+    };
+  };
+  transport_->open(
+      {with_self(&Calls::handle_opened), with_self(&Calls::handle_received), with_self(&Calls::handle_broken)});
+}
+
+void Calls::handle_opened(const Transport::Opened& opened) {
+  if (opened.status != Status::ok) {
+    state_ = State::closed;
+    return finish_all(std::exchange(waiting_, {}), opened.status);
+  }
+  state_ = State::open;
+  binding_ = opened.binding;
+  ca_ = opened.ca;
+  for (const auto& call : std::exchange(waiting_, {})) send(call);
+  start_idle_timer();
+}
+
+void Calls::send(const CallPtr& call) {
+  call->request.id = ++last_id_;
+  auto body = encode(call->request);
+  if (is_signed(call->request.operation)) {
+    const auto signature = call->signer.sign(to_be_signed(binding_, body));
+    body.insert(body.end(), signature.begin(), signature.end());
+  }
+  sent_.emplace(call->request.id, call);
+  transport_->send(body);
+}
+
+void Calls::handle_received(std::span<const std::byte> body) {
+  const auto reply = decode_reply(body);
+  // A server that says that it cannot make out even the id means the connection.
+  const bool is_for_one = reply && reply->id != 0;
+  const auto found = is_for_one ? sent_.find(reply->id) : sent_.end();
+  if (is_for_one && found == sent_.end()) return;  // of a call that has timed out
+  if (!is_for_one || (reply->status == Status::ok &&
+                      reply->operation != static_cast<std::uint8_t>(found->second->request.operation))) {
+    transport_->close();
+    return handle_broken();
+  }
+  has_answered_ = true;
+  const CallPtr call = found->second;
+  sent_.erase(found);
+  start_idle_timer();
+  call->limit.cancel();
+  call->done(*reply);
+}
+
+void Calls::handle_broken() {
+  state_ = State::closed;
+  std::list<CallPtr> failed;
+  for (auto& [id, call] : std::exchange(sent_, {})) {
+    // One that has worked before may have been closed for being idle, or by a restart. It is tried once more.
+    auto& list = has_answered_ && !call->sent_before ? waiting_ : failed;
+    call->sent_before = true;
+    list.push_back(call);
+  }
+  if (!waiting_.empty()) open();
+  finish_all(failed, Status::unreachable);
+}
+
+void Calls::handle_timeout(const CallPtr& call) {
+  if (closed_for_good_) return;
+  waiting_.remove(call);
+  // One that waits to be sent again has the id of an earlier connection.
+  const auto found = sent_.find(call->request.id);
+  if (found != sent_.end() && found->second == call) {
+    sent_.erase(found);
+    // The connection may be dead without a word; a new one tells.
+    transport_->close();
+    handle_broken();
+  }
+  if (!closed_for_good_) call->done(ended(Status::timed_out));
+}
+
+void Calls::finish_all(const std::list<CallPtr>& calls, Status status) {
+  for (const auto& call : calls) {
+    call->limit.cancel();
+    if (!closed_for_good_) call->done(ended(status));
+  }
+}
+
+void Calls::start_idle_timer() {
+  if (!sent_.empty() || !waiting_.empty()) return;
+  idle_.expires_after(client_idle_limit);
+  idle_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || self->closed_for_good_ || !self->sent_.empty() || self->state_ != State::open) return;
+    self->transport_->close();
+    self->state_ = State::closed;
+  });
+}
+
+}  // namespace sessionfs::sns

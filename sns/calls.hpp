@@ -1,0 +1,79 @@
+// Requests under way over one transport: each is sent, perhaps signed, and ends once, by a reply or in time without
+// one.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+
+#include "sns/identity.hpp"
+#include "sns/transport.hpp"
+#include "sns/wire.hpp"
+
+namespace sessionfs::sns {
+
+/// Calls that wait for an answer; more end with Status::limit.
+inline constexpr std::size_t max_calls_under_way = 4096;
+/// A connection without calls is closed after this time, before the server does so.
+inline constexpr std::chrono::seconds client_idle_limit{60};
+
+class Calls : public std::enable_shared_from_this<Calls> {
+ public:
+  using Done = std::function<void(const Reply&)>;
+
+  Calls(asio::io_context& io, std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout);
+
+  /// `signer` signs where the operation wants it. `done` is called once, from the loop, unless close() comes before.
+  /// The request's id is set here.
+  void call(Request request, KeyPair signer, Done done);
+  /// Ends a call before it is sent, as call() would.
+  void refuse(Status status, Done done);
+  /// Lets go of the connection; calls under way are sent on a new one.
+  void reconnect();
+  /// No callback is called any more.
+  void close();
+
+  /// The authority of the server that answered last; none before, and for a server in this process.
+  [[nodiscard]] const Certificate& ca() const { return ca_; }
+
+ private:
+  struct Call {
+    Call(asio::io_context& io, Request what, KeyPair by, Done then)
+        : request(std::move(what)), signer(std::move(by)), done(std::move(then)), limit(io) {}
+    Request request;
+    KeyPair signer;
+    Done done;
+    asio::steady_timer limit;
+    bool sent_before = false;
+  };
+  using CallPtr = std::shared_ptr<Call>;
+  enum class State { closed, opening, open };
+
+  void open();
+  void send(const CallPtr& call);
+  void handle_opened(const Transport::Opened& opened);
+  void handle_received(std::span<const std::byte> body);
+  void handle_broken();
+  void handle_timeout(const CallPtr& call);
+  void finish_all(const std::list<CallPtr>& calls, Status status);
+  void start_idle_timer();
+
+  asio::io_context& io_;
+  std::unique_ptr<Transport> transport_;
+  std::chrono::milliseconds timeout_;
+  State state_ = State::closed;
+  bool closed_for_good_ = false;
+  bool has_answered_ = false;  // this connection
+  std::uint64_t last_id_ = 0;
+  ChannelBinding binding_{};
+  Certificate ca_;
+  std::list<CallPtr> waiting_;
+  std::map<std::uint64_t, CallPtr> sent_;
+  asio::steady_timer idle_;
+};
+
+}  // namespace sessionfs::sns

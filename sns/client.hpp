@@ -1,0 +1,106 @@
+// The client of a domain's name server.
+//
+// Everything happens on the thread that runs the io_context; nothing blocks. A callback is called once, never from
+// inside the call that it was given to, and not at all once the Client is destroyed. A call ends in Config::timeout at
+// the latest, then with Status::timed_out, unreachable or untrusted.
+//
+// One connection is kept, and made again by the next call when it broke. Calls that were under way when a connection
+// broke that had worked before are sent once more. So a request may be carried out twice when an answer is lost:
+// new_ep() by the same key and change_ep() answer the same again, new_service() then answers `exists`, del_ep() and
+// del_service() `not_found`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/name.hpp"
+#include "sns/identity.hpp"
+#include "sns/join_token.hpp"
+#include "sns/membership.hpp"
+#include "sns/types.hpp"
+
+namespace sessionfs::sns {
+
+namespace asio = boost::asio;
+
+class Calls;
+class Responder;
+class Transport;
+struct Request;
+
+inline constexpr std::chrono::milliseconds default_call_timeout{3000};
+class Client {
+ public:
+  struct Config {
+    Config() = default;
+    Config(const Membership& membership);  // NOLINT(google-explicit-constructor): a membership is a configuration
+
+    std::string domain;
+    std::vector<std::string> servers;  // as parse_server() reads them, in order of preference
+    Certificate ca;                    // the domain's authority: who cannot prove to be its server is not asked
+    KeyPair member_key;                // for new_ep(); none: it ends with Status::not_member
+    MemberId member_id = 0;
+    std::chrono::milliseconds timeout = default_call_timeout;
+  };
+  using Done = std::function<void(Status)>;
+  using CertificateDone = std::function<void(Status, std::optional<Certificate>)>;
+  using InfoDone = std::function<void(Status, const EndpointInfo&)>;
+
+  /// Over TLS 1.3.
+  Client(asio::io_context& io, const Config& config);
+  /// Of a server in this process, which must outlive the client. `servers` and `ca` are not used.
+  Client(asio::io_context& io, Responder& responder, Config config);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// Creates the endpoint in the domain; `key` becomes its owner, and the certificate is for that key.
+  /// ok also when it exists already with this same key, and no higher generation.
+  void new_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation, std::vector<Address> addresses,
+              CertificateDone done);
+  /// Compare-and-set: sets the addresses if no higher generation is known, else stale_generation.
+  void change_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation, std::vector<Address> addresses,
+                 Done done);
+  /// Removes it with all its services.
+  void del_ep(const EndpointName& name, const KeyPair& key, Done done);
+  void get_ep(const EndpointName& name, InfoDone done);
+
+  /// `port`: where the service is reached if not at the endpoint's own port; 0: there.
+  void new_service(const ServiceName& name, const KeyPair& key, Done done, std::uint16_t port = 0);
+  void change_service(const ServiceName& name, const KeyPair& key, std::uint16_t port, Done done);
+  void del_service(const ServiceName& name, const KeyPair& key, Done done);
+  /// The endpoint's addresses with the service's port; not_found when there is no such endpoint or service.
+  void get_service(const ServiceName& name, InfoDone done);
+
+  /// The network has changed: goes on over a new connection, without waiting to find that the old one is dead. Calls
+  /// under way are sent again.
+  void reconnect();
+
+ private:
+  Client(asio::io_context& io, std::unique_ptr<Transport> transport, Config config);
+  void change(Request request, const EndpointName& name, const KeyPair& key, Done done);
+  void get(Request request, const EndpointName& name, InfoDone done);
+
+  Config config_;
+  std::shared_ptr<Calls> calls_;
+};
+
+/// Makes this host a member of the token's domain with a new key. The token's server is believed if the authority that
+/// it shows has the token's fingerprint. Keep the Membership at once: the token cannot be used again.
+using JoinDone = std::function<void(Status, Membership)>;
+void join(asio::io_context& io, const JoinToken& token, JoinDone done,
+          std::chrono::milliseconds timeout = default_call_timeout);
+
+asio::ip::tcp::endpoint to_endpoint(const Address& address);
+/// An IPv4 address in IPv6 form becomes an IPv4 address; the scope of an IPv6 address is lost.
+Address to_address(const asio::ip::tcp::endpoint& endpoint);
+/// "10.0.0.1:4700", "[2001:db8::1]:4700"
+std::string to_string(const Address& address);
+
+}  // namespace sessionfs::sns

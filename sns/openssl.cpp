@@ -1,0 +1,16 @@
+#include "sns/openssl.hpp"
+
+#include <array>
+
+namespace sessionfs {
+
+std::string openssl_error() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  if (code == 0) return "unknown error";
+  std::array<char, 256> text{};
+  ERR_error_string_n(code, text.data(), text.size());
+  return text.data();
+}
+
+}  // namespace sessionfs

@@ -1,0 +1,125 @@
+#include "sns/tls_connector.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "sns/join_token.hpp"
+
+namespace sessionfs::sns {
+
+using boost::system::error_code;
+
+TlsConnector::TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context,
+                           const std::vector<std::string>& servers, std::optional<Endpoint> first)
+    : io_(io), context_(std::move(context)), servers_(servers), resolver_(io), stagger_(io) {
+  if (first) add(*first);
+}
+
+void TlsConnector::start(Done done) {
+  done_ = std::move(done);
+  for (const auto& text : servers_) {
+    const auto server = parse_server(text);
+    if (!server) continue;
+    error_code error;
+    const auto ip = asio::ip::make_address(server->host, error);
+    if (!error) {
+      add({ip, server->port});
+      continue;
+    }
+    ++resolving_;
+    resolver_.async_resolve(server->host, std::to_string(server->port), asio::ip::resolver_base::numeric_service,
+                            [self = shared_from_this()](error_code failed, const auto& found) {
+                              --self->resolving_;
+                              if (!self->done_) return;
+                              if (!failed)
+                                std::ranges::for_each(found, [&](const auto& one) { self->add(one.endpoint()); });
+                              self->next();
+                            });
+  }
+  asio::post(io_, [self = shared_from_this()] { self->next(); });
+}
+
+void TlsConnector::cancel() {
+  done_ = nullptr;
+  stagger_.cancel();
+  resolver_.cancel();
+  for (const auto& attempt : running_) {
+    error_code ignored;
+    attempt->limit.cancel();
+    if (attempt->stream) attempt->stream->next_layer().close(ignored);
+  }
+  running_.clear();
+}
+
+void TlsConnector::add(const Endpoint& address) {
+  if (tried_.size() >= max_addresses_tried || std::ranges::find(tried_, address) != tried_.end()) return;
+  tried_.push_back(address);
+  waiting_.push_back(address);
+}
+
+void TlsConnector::next() {
+  if (!done_) return;
+  if (waiting_.empty()) {
+    if (running_.empty() && resolving_ == 0) finish(untrusted_ ? Status::untrusted : Status::unreachable, nullptr, {});
+    return;
+  }
+  if (running_.size() >= max_attempts_at_once) return;
+  const Endpoint address = waiting_.front();
+  waiting_.pop_front();
+  start_attempt(address);
+  stagger_.expires_after(connect_stagger);
+  stagger_.async_wait([self = shared_from_this()](error_code error) {
+    if (!error) self->next();
+  });
+}
+
+void TlsConnector::start_attempt(const Endpoint& address) {
+  const auto attempt = std::make_shared<Attempt>(io_, *context_);
+  attempt->address = address;
+  running_.push_back(attempt);
+  attempt->limit.expires_after(connect_limit);
+  attempt->limit.async_wait([self = shared_from_this(), attempt](error_code error) {
+    error_code ignored;
+    if (!error && attempt->stream) attempt->stream->next_layer().close(ignored);
+  });
+  attempt->stream->next_layer().async_connect(
+      address, [self = shared_from_this(), attempt](error_code error) { self->handle_connected(attempt, error); });
+}
+
+void TlsConnector::handle_connected(const AttemptPtr& attempt, error_code error) {
+  if (!done_) return;
+  if (error) return fail(attempt);
+  attempt->stream->next_layer().set_option(asio::ip::tcp::no_delay(true), error);
+  attempt->stream->next_layer().set_option(asio::socket_base::keep_alive(true), error);
+  attempt->stream->async_handshake(TlsStream::client, [self = shared_from_this(), attempt](error_code failed) {
+    self->handle_handshake(attempt, failed);
+  });
+}
+
+void TlsConnector::handle_handshake(const AttemptPtr& attempt, error_code error) {
+  if (!done_) return;
+  if (error) {
+    if (SSL_get_verify_result(attempt->stream->native_handle()) != X509_V_OK) untrusted_ = true;
+    return fail(attempt);
+  }
+  attempt->limit.cancel();
+  running_.remove(attempt);
+  finish(Status::ok, std::move(attempt->stream), attempt->address);
+}
+
+void TlsConnector::fail(const AttemptPtr& attempt) {
+  error_code ignored;
+  attempt->limit.cancel();
+  attempt->stream->next_layer().close(ignored);
+  running_.remove(attempt);
+  next();
+}
+
+void TlsConnector::finish(Status status, std::unique_ptr<TlsStream> stream, const Endpoint& address) {
+  auto done = std::exchange(done_, nullptr);
+  cancel();
+  done(status, std::move(stream), address);
+}
+
+}  // namespace sessionfs::sns
