@@ -1,0 +1,158 @@
+#include "fs/config.hpp"
+
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+namespace sessionfs::fs {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& file, const toml::node& node, const std::string& what) {
+  throw ConfigError(file.string() + ":" + std::to_string(node.source().begin.line) + ": " + what);
+}
+
+std::string text_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node) {
+  const auto text = node.value<std::string>();
+  if (!text) fail(file, node, std::string(key.str()) + " must be a text in quotes");
+  return *text;
+}
+
+std::optional<std::size_t> parse_size(std::string_view text) {
+  std::size_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  const std::size_t factor = unit.empty() ? 1 : unit == "KiB" ? 1024 : unit == "MiB" ? 1024 * 1024 : 0;
+  if (factor == 0 || number > max_buffer_bytes / factor) return std::nullopt;
+  return number * factor;
+}
+
+std::size_t buffer_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node) {
+  constexpr std::size_t page_bytes = 4096;
+  const auto size = parse_size(text_of(file, key, node));
+  if (!size || *size < min_buffer_bytes) fail(file, node, "buffer must be a size from 4KiB to 256MiB, like \"1MiB\"");
+  return (*size + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+HostPort address_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node,
+                    std::uint16_t port) {
+  const auto address = HostPort::parse(text_of(file, key, node), port);
+  if (!address) fail(file, node, std::string(key.str()) + " must be an address and a port, like \"[::]:4700\"");
+  return *address;
+}
+
+void read_sns(const std::filesystem::path& file, const toml::node& node, Config& config) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) fail(file, node, "sns must be a table of domains and addresses");
+  for (const auto& [key, value] : *table) {
+    const auto domain = parse_domain(key.str());
+    if (!domain) fail(file, value, std::string(key.str()) + " in [sns] is no domain");
+    config.sns[*domain] = address_of(file, key, value, default_sns_port);
+  }
+}
+
+void read_key(const std::filesystem::path& file, const toml::key& key, const toml::node& node, Config& config) {
+  const std::string_view name = key.str();
+  if (name == "domain") {
+    const auto domain = parse_domain(text_of(file, key, node));
+    if (!domain) fail(file, node, "domain is no DNS name");
+    config.domain = *domain;
+  } else if (name == "endpoint") {
+    const auto endpoint = EndpointName::parse(text_of(file, key, node));
+    if (!endpoint) fail(file, node, "endpoint must be a name like \"laptop@verkstad.net\"");
+    config.endpoint = *endpoint;
+  } else if (name == "listen") {
+    config.listen = address_of(file, key, node, default_port);
+    config.listen_given = true;
+  } else if (name == "buffer") {
+    config.buffer_bytes = buffer_of(file, key, node);
+  } else if (name == "durability") {
+    if (text_of(file, key, node) != "process")
+      fail(file, node, "durability must be \"process\"; \"power\" is not to be had yet");
+  } else if (name == "sns") {
+    read_sns(file, node, config);
+  } else {
+    fail(file, node, std::string(name) + " is no key of the configuration");
+  }
+}
+
+// A host name that is no valid object of an endpoint's name is made one.
+EndpointName host_endpoint(const std::string& domain) {
+  char name[max_object_bytes + 1] = {};
+  (void)gethostname(name, sizeof(name) - 1);
+  std::string object(name);
+  std::ranges::replace_if(
+      object, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '-');
+  while (!object.empty() && object.back() == '-') object.pop_back();
+  while (!object.empty() && object.front() == '-') object.erase(0, 1);
+  if (auto endpoint = EndpointName::parse(object + "@" + domain)) return *endpoint;
+  return *EndpointName::parse("host@" + domain);
+}
+
+std::filesystem::path user_folder(const char* variable, const char* below_home) {
+  if (const char* folder = std::getenv(variable); folder != nullptr && *folder == '/')
+    return std::filesystem::path(folder) / "sessionfs";
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home != nullptr ? home : "/") / below_home / "sessionfs";
+}
+
+}  // namespace
+
+std::optional<HostPort> HostPort::parse(std::string_view text, std::uint16_t fallback) {
+  HostPort result{{}, fallback};
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    result.host = text.substr(1, end - 1);
+    port = text.substr(end + 1);
+    if (!port.empty() && !port.starts_with(':')) return std::nullopt;
+  } else {
+    const auto colon = text.find(':');
+    result.host = text.substr(0, colon);
+    port = colon == std::string_view::npos ? std::string_view() : text.substr(colon);
+  }
+  if (result.host.empty()) return std::nullopt;
+  if (port.empty()) return result;
+  port.remove_prefix(1);
+  const auto [rest, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
+  if (error != std::errc() || rest != port.data() + port.size()) return std::nullopt;
+  return result;
+}
+
+std::string HostPort::str() const {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Config Config::load(const std::optional<std::filesystem::path>& file) {
+  Config config;
+  const auto path = file.value_or(default_config_file());
+  if (file || std::filesystem::exists(path)) {
+    try {
+      const toml::table table = toml::parse_file(path.string());
+      for (const auto& [key, value] : table) read_key(path, key, value, config);
+    } catch (const toml::parse_error& error) {
+      throw ConfigError(path.string() + ":" + std::to_string(error.source().begin.line) + ": " +
+                        std::string(error.description()));
+    }
+  }
+  if (config.endpoint.empty()) config.endpoint = host_endpoint(config.domain);
+  if (config.endpoint.domain() != config.domain)
+    throw ConfigError(path.string() + ": endpoint " + config.endpoint.str() + " is not of the domain " + config.domain);
+  return config;
+}
+
+std::filesystem::path default_config_file() {
+  if (geteuid() == 0) return "/etc/sessionfs/config.toml";
+  return user_folder("XDG_CONFIG_HOME", ".config") / "config.toml";
+}
+
+std::filesystem::path default_state_folder() {
+  return geteuid() == 0 ? "/var/lib/sessionfs" : user_folder("XDG_STATE_HOME", ".local/state");
+}
+
+}  // namespace sessionfs::fs

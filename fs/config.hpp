@@ -1,0 +1,54 @@
+// The configuration: a TOML file, and what the command line says over it.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "engine/name.hpp"
+
+namespace sessionfs::fs {
+
+inline constexpr std::uint16_t default_port = 4700;
+inline constexpr std::uint16_t default_sns_port = 4701;
+inline constexpr std::size_t min_buffer_bytes = 4096;
+inline constexpr std::size_t max_buffer_bytes = std::size_t{256} << 20;
+
+/// A key that is unknown or has a bad value: what() names it and its line.
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 0;
+
+  /// `HOST:PORT`, `[V6]:PORT`; without a port `fallback`. Nothing when it is neither.
+  static std::optional<HostPort> parse(std::string_view text, std::uint16_t fallback);
+  /// The same form again.
+  [[nodiscard]] std::string str() const;
+};
+
+struct Config {
+  std::string domain = "local";
+  EndpointName endpoint;  // the default endpoint; never empty after load
+  HostPort listen{"::", default_port};
+  bool listen_given = false;  // then no other port will do
+  std::size_t buffer_bytes = std::size_t{1} << 20;
+  std::map<std::string, HostPort> sns;
+
+  /// Reads `file`; without one, the file for this user if there is one. Throws ConfigError.
+  static Config load(const std::optional<std::filesystem::path>& file);
+};
+
+/// `/etc/sessionfs/config.toml` for root, `$XDG_CONFIG_HOME/sessionfs/config.toml` for a user.
+std::filesystem::path default_config_file();
+/// `/var/lib/sessionfs` for root, `$XDG_STATE_HOME/sessionfs` for a user.
+std::filesystem::path default_state_folder();
+
+}  // namespace sessionfs::fs

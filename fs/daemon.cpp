@@ -1,0 +1,148 @@
+#include "fs/daemon.hpp"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <stdexcept>
+#include <thread>
+
+namespace sessionfs::fs {
+namespace {
+
+namespace asio = boost::asio;
+
+asio::ip::tcp::endpoint listen_address(const HostPort& listen) {
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(listen.host, error);
+  if (error)
+    throw std::runtime_error("sessionfs: " + listen.host + " is no address to listen on; use for example [::]:4700");
+  return {address, listen.port};
+}
+
+std::filesystem::path made(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
+  return folder;
+}
+
+}  // namespace
+
+class Daemon::Lock {
+ public:
+  explicit Lock(const std::filesystem::path& state)
+      : fd_(::open((state / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    if (fd_ < 0)
+      throw std::runtime_error("sessionfs: " + state.string() + " cannot be written; name another folder with --state");
+    // A daemon whose mount was just taken away needs a moment to end.
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(lock_wait_ms);
+    do {
+      if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    } while (std::chrono::steady_clock::now() < limit);
+    ::close(fd_);
+    throw std::runtime_error("sessionfs: another daemon runs on the state in " + state.string() +
+                             "; stop it, or name another folder with --state");
+  }
+  ~Lock() { ::close(fd_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  int fd_;
+};
+
+Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& options)
+    : io_(io),
+      lock_(std::make_unique<Lock>(made(options.state))),
+      signals_(io, SIGTERM, SIGINT),
+      retry_(io),
+      runtime_(io, config.buffer_bytes),
+      names_(io, config, options.state, [this] { network_changed(); }),
+      residents_(io, runtime_, names_, options.state),
+      documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
+      operations_(runtime_, residents_, names_, documents_) {
+  connect_parts(config);
+  names_.start(listener_->port(), options.mountpoint);
+  residents_.set_default_name(config.endpoint);
+  residents_.load();
+  mount_ = std::make_unique<Mount>(
+      io, options.mountpoint, options.mount_options, options.debug, Operations::table(), &operations_,
+      [this] { runtime_.pump(); }, [this] { end(); });
+  signals_.async_wait([this](const boost::system::error_code& error, int) {
+    if (!error) end();
+  });
+  runtime_.pump();
+  keep_registered();
+}
+
+Daemon::~Daemon() = default;
+
+void Daemon::connect_parts(const Config& config) {
+  runtime_.set_hooks({
+      .resolve =
+          [this](const EndpointName& peer, const std::string& service, bool first,
+                 std::function<void(Runtime::Resolved)> done) {
+            names_.resolve(peer, service, first, residents_.find(peer) != nullptr, std::move(done));
+          },
+      .identity = [this](const EndpointName& local) { return residents_.identity(local); },
+      .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },
+      .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },
+      .arrived = [this](const EndpointName& endpoint,
+                        const std::string& service) { operations_.arrived(endpoint, service); },
+      .forgotten = [this](const Session& session) { operations_.forgotten(session); },
+  });
+  residents_.on_added = [this](const Resident& resident) {
+    if (const auto error = documents_.add_storage(resident.serial, residents_.documents_folder(resident.name)))
+      spdlog::error("{}: its documents cannot be opened: {}", resident.name.str(), error.message());
+  };
+  residents_.on_removed = [this](const Resident& resident) {
+    documents_.remove_storage(resident.serial);
+    operations_.endpoint_removed(resident);
+  };
+  listener_ = std::make_unique<Listener>(
+      io_, listen_address(config.listen),
+      config.listen_given ? Listener::WhenTaken::fail : Listener::WhenTaken::use_any_port,
+      [this](std::string_view sni) { return residents_.identity_for_sni(sni); },
+      [this](std::shared_ptr<SecureConnection> connection) { runtime_.adopt(std::move(connection)); });
+}
+
+void Daemon::network_changed() {
+  names_.handle_network_change();
+  runtime_.drop_connections_without(names_.links().all_addresses());
+  residents_.announce();
+  runtime_.host().handle_network_change(runtime_.now());
+  runtime_.pump();
+}
+
+void Daemon::keep_registered() {
+  residents_.ensure_default();
+  if (!residents_.all_registered()) residents_.announce();
+  retry_.expires_after(std::chrono::milliseconds(registration_retry_ms));
+  retry_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) keep_registered();
+  });
+}
+
+void Daemon::end() {
+  if (std::exchange(ending_, true)) return;
+  residents_.save_all();
+  operations_.release_all(ENOTCONN);
+  mount_->unmount();
+  io_.stop();
+}
+
+void Daemon::settle() {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(settle_ms);
+  while (names_.serves_domain() && residents_.find(residents_.default_name()) == nullptr &&
+         std::chrono::steady_clock::now() < limit)
+    io_.run_one_until(limit);
+}
+
+void Daemon::run() { io_.run(); }
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,177 @@
+// Documents: attributes, links' texts, extended attributes.
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "fs/documents.hpp"
+
+namespace sessionfs::fs {
+
+std::error_code Documents::attributes(Inode inode, struct stat& attributes) {
+  Place place;
+  int error = resolve(inode, place);
+  if (error == 0 && ::fstat(place.fd(), &attributes) != 0) error = errno;
+  if (error == 0) show(attributes, inode);
+  return {error, std::generic_category()};
+}
+
+void Documents::getattr(fuse_req_t req, Inode inode, fuse_file_info* fi) {
+  struct stat found {};
+  int fd = -1;
+  int error = 0;
+  // An open file is there whatever became of its name.
+  if (fi != nullptr && file_of(fi, fd) == 0) {
+    error = ::fstat(fd, &found) == 0 ? 0 : errno;
+    show(found, inode);
+  } else {
+    error = attributes(inode, found).value();
+  }
+  if (error != 0) {
+    fuse_reply_err(req, error);
+  } else {
+    fuse_reply_attr(req, &found, document_attr_timeout_s);
+  }
+}
+
+int Documents::change(const Place& place, const struct stat& attributes, int to_set, const fuse_file_info* fi) {
+  const std::string path = proc_path(place.fd());
+  // The owner before the mode, since a change of owner clears bits of it.
+  if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {
+    const uid_t user = (to_set & FUSE_SET_ATTR_UID) != 0 ? attributes.st_uid : static_cast<uid_t>(-1);
+    const gid_t group = (to_set & FUSE_SET_ATTR_GID) != 0 ? attributes.st_gid : static_cast<gid_t>(-1);
+    if (::fchownat(place.fd(), "", user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return errno;
+  }
+  if ((to_set & FUSE_SET_ATTR_MODE) != 0) {
+    if (place.node != nullptr && S_ISLNK(place.node->type)) return EOPNOTSUPP;
+    if (::chmod(path.c_str(), attributes.st_mode & 07777) != 0) return errno;
+  }
+  if ((to_set & FUSE_SET_ATTR_SIZE) != 0) {
+    int fd = -1;
+    if (fi != nullptr) {
+      if (const int error = file_of(fi, fd); error != 0) return error;
+    }
+    if ((fd >= 0 ? ::ftruncate(fd, attributes.st_size) : ::truncate(path.c_str(), attributes.st_size)) != 0) {
+      return errno;
+    }
+  }
+  timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
+  if ((to_set & FUSE_SET_ATTR_ATIME) != 0) times[0] = attributes.st_atim;
+  if ((to_set & FUSE_SET_ATTR_MTIME) != 0) times[1] = attributes.st_mtim;
+  if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) times[0] = {0, UTIME_NOW};
+  if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) times[1] = {0, UTIME_NOW};
+  if (times[0].tv_nsec != UTIME_OMIT || times[1].tv_nsec != UTIME_OMIT) {
+    if (::utimensat(place.fd(), "", times, AT_EMPTY_PATH) != 0) return errno;
+  }
+  return 0;
+}
+
+void Documents::setattr(fuse_req_t req, Inode inode, struct stat* attributes, int to_set, fuse_file_info* fi) {
+  Place place;
+  int error = resolve(inode, place);
+  if (error == 0) error = change(place, *attributes, to_set, fi);
+  if (error != 0) {
+    fuse_reply_err(req, error);
+  } else {
+    getattr(req, inode, fi);
+  }
+}
+
+void Documents::readlink(fuse_req_t req, Inode inode) {
+  Place place;
+  int error = resolve(inode, place);
+  char text[PATH_MAX + 1];
+  if (error == 0) {
+    const ssize_t length = ::readlinkat(place.fd(), "", text, sizeof text);
+    if (length < 0) {
+      error = errno == ENOENT ? EINVAL : errno;  // what the empty path gives for all but links
+    } else if (static_cast<std::size_t>(length) == sizeof text) {
+      error = ENAMETOOLONG;
+    } else {
+      text[length] = '\0';
+    }
+  }
+  if (error != 0) {
+    fuse_reply_err(req, error);
+  } else {
+    fuse_reply_readlink(req, text);
+  }
+}
+
+void Documents::statfs(fuse_req_t req, Inode inode) {
+  Place place;
+  int error = resolve(inode, place);
+  struct statvfs found {};
+  if (error == 0 && ::fstatvfs(place.fd(), &found) != 0) error = errno;
+  if (error != 0) {
+    fuse_reply_err(req, error);
+  } else {
+    fuse_reply_statfs(req, &found);
+  }
+}
+
+void Documents::setxattr(fuse_req_t req, Inode inode, const char* name, const char* value, std::size_t size,
+                         int flags) {
+  Place place;
+  int error = resolve(inode, place);
+  if (error == 0 && ::setxattr(proc_path(place.fd()).c_str(), name, value, size, flags) != 0) error = errno;
+  fuse_reply_err(req, error);
+}
+
+namespace {
+
+// Answers with what `get(buffer, size)` returns, or with its length where the caller asked for that (size 0).
+template <typename Get>
+void reply_xattr(fuse_req_t req, std::size_t size, Get get) {
+  if (size == 0) {
+    const ssize_t length = get(nullptr, 0);
+    if (length < 0) {
+      fuse_reply_err(req, errno);
+    } else {
+      fuse_reply_xattr(req, static_cast<std::size_t>(length));
+    }
+    return;
+  }
+  std::vector<char> buffer(std::min(size, max_xattr_bytes));
+  const ssize_t length = get(buffer.data(), buffer.size());
+  if (length < 0) {
+    fuse_reply_err(req, errno);
+  } else {
+    fuse_reply_buf(req, buffer.data(), static_cast<std::size_t>(length));
+  }
+}
+
+}  // namespace
+
+void Documents::getxattr(fuse_req_t req, Inode inode, const char* name, std::size_t size) {
+  Place place;
+  if (const int error = resolve(inode, place); error != 0) {
+    fuse_reply_err(req, error);
+    return;
+  }
+  const std::string path = proc_path(place.fd());
+  reply_xattr(req, size, [&](char* buffer, std::size_t room) { return ::getxattr(path.c_str(), name, buffer, room); });
+}
+
+void Documents::listxattr(fuse_req_t req, Inode inode, std::size_t size) {
+  Place place;
+  if (const int error = resolve(inode, place); error != 0) {
+    fuse_reply_err(req, error);
+    return;
+  }
+  const std::string path = proc_path(place.fd());
+  reply_xattr(req, size, [&](char* buffer, std::size_t room) { return ::listxattr(path.c_str(), buffer, room); });
+}
+
+void Documents::removexattr(fuse_req_t req, Inode inode, const char* name) {
+  Place place;
+  int error = resolve(inode, place);
+  if (error == 0 && ::removexattr(proc_path(place.fd()).c_str(), name) != 0) error = errno;
+  fuse_reply_err(req, error);
+}
+
+}  // namespace sessionfs::fs

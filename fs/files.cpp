@@ -1,0 +1,65 @@
+#include "fs/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+namespace sessionfs::fs {
+namespace {
+
+class Descriptor {
+ public:
+  Descriptor(const std::filesystem::path& path, int flags)
+      : path_(path), fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {
+    check(fd_);
+  }
+  ~Descriptor() { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  [[nodiscard]] int get() const { return fd_; }
+  void check(ssize_t result) const {
+    if (result < 0) throw std::system_error(errno, std::generic_category(), path_.string());
+  }
+
+ private:
+  std::filesystem::path path_;
+  int fd_;
+};
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, std::size_t limit) {
+  const Descriptor file(path, O_RDONLY);
+  std::string content;
+  char buffer[16384];
+  while (true) {
+    const ssize_t count = ::read(file.get(), buffer, sizeof(buffer));
+    file.check(count);
+    if (count == 0) return content;
+    content.append(buffer, static_cast<std::size_t>(count));
+    if (content.size() > limit) throw std::runtime_error(path.string() + ": is too large");
+  }
+}
+
+void replace_file(const std::filesystem::path& path, std::string_view content) {
+  const std::filesystem::path temporary = path.string() + ".new";
+  {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    while (!content.empty()) {
+      const ssize_t count = ::write(file.get(), content.data(), content.size());
+      file.check(count);
+      content.remove_prefix(static_cast<std::size_t>(count));
+    }
+    file.check(::fsync(file.get()));
+  }
+  std::filesystem::rename(temporary, path);
+  const Descriptor folder(path.parent_path(), O_RDONLY | O_DIRECTORY);
+  folder.check(::fsync(folder.get()));
+}
+
+}  // namespace sessionfs::fs

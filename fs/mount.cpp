@@ -1,0 +1,95 @@
+#include "fs/mount.hpp"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+
+namespace sessionfs::fs {
+namespace {
+
+std::string joined(const std::vector<std::string>& options) {
+  std::string all = "fsname=sessionfs,subtype=sessionfs,nosuid,nodev,default_permissions,max_read=" +
+                    std::to_string(max_request_bytes);
+  for (const auto& option : options) all += "," + option;
+  return all;
+}
+
+}  // namespace
+
+Mount::Mount(boost::asio::io_context& io, const std::string& mountpoint, const std::vector<std::string>& options,
+             bool debug, const fuse_lowlevel_ops& operations, void* user_data, std::function<void()> after_each,
+             std::function<void()> on_end)
+    : mountpoint_(std::filesystem::absolute(mountpoint).lexically_normal()),
+      device_(io),
+      after_each_(std::move(after_each)),
+      on_end_(std::move(on_end)) {
+  if (!std::filesystem::is_directory(mountpoint_))
+    throw std::runtime_error("sessionfs: " + mountpoint_ + " is no directory to mount on; make it with: mkdir " +
+                             mountpoint_);
+  fuse_args args = FUSE_ARGS_INIT(0, nullptr);
+  fuse_opt_add_arg(&args, "sessionfs");
+  fuse_opt_add_arg(&args, "-o");
+  fuse_opt_add_arg(&args, joined(options).c_str());
+  if (debug) fuse_opt_add_arg(&args, "-d");
+  session_ = fuse_session_new(&args, &operations, sizeof(operations), user_data);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) throw std::runtime_error("sessionfs: a mount option is unknown; see mount.fuse3(8)");
+  if (fuse_session_mount(session_, mountpoint_.c_str()) != 0) {
+    fuse_session_destroy(session_);
+    throw std::runtime_error("sessionfs: " + mountpoint_ + " cannot be mounted: is it an empty directory of yours?");
+  }
+  mounted_ = true;
+  const int fd = fuse_session_fd(session_);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  // A duplicate, since libfuse closes its own.
+  device_.assign(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  wait();
+}
+
+Mount::~Mount() {
+  unmount();
+  boost::system::error_code ignored;
+  device_.close(ignored);
+  fuse_session_destroy(session_);
+  std::free(buffer_.mem);
+}
+
+void Mount::wait() {
+  device_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+    if (!error) receive();
+  });
+}
+
+void Mount::receive() {
+  for (int i = 0; i < max_requests_per_turn; ++i) {
+    const int size = fuse_session_receive_buf(session_, &buffer_);
+    if (size == -EINTR) continue;
+    if (size == -EAGAIN) break;
+    if (size <= 0) {
+      if (size < 0 && size != -ENODEV) spdlog::error("reading /dev/fuse: {}", std::strerror(-size));
+      mounted_ = size < 0 && size != -ENODEV && mounted_;
+      return on_end_();
+    }
+    fuse_session_process_buf(session_, &buffer_);
+    after_each_();
+    if (fuse_session_exited(session_) != 0) return on_end_();
+  }
+  wait();
+}
+
+void Mount::unmount() {
+  if (!mounted_) return;
+  mounted_ = false;
+  // libfuse's own unmount is lazy as root, and fusermount3 -u -z otherwise: open files do not keep the daemon.
+  fuse_session_unmount(session_);
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,521 @@
+// Streams: dialling, reading, writing, fsync and poll of session files, and the requests that wait.
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fs/mount.hpp"
+#include "fs/operations.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+// A reply that fills a request lets the kernel ask for more of the same read(2), which would then wait with data in
+// hand: always give a little less.
+constexpr std::size_t max_reply_bytes = max_request_bytes - 4096;
+
+std::span<const std::byte> bytes_of(const char* data, std::size_t size) { return std::as_bytes(std::span(data, size)); }
+
+bool nonblocking(int flags) { return (flags & O_NONBLOCK) != 0; }
+
+OpenFile& file_of(const fuse_file_info* fi) { return *reinterpret_cast<OpenFile*>(fi->fh); }
+
+}  // namespace
+
+int errno_of(Failure failure) {
+  switch (failure) {
+    case Failure::none:
+      return 0;
+    case Failure::no_endpoint:
+    case Failure::no_service:
+      return ENOENT;
+    case Failure::access:
+    case Failure::backlog_full:
+      return ECONNREFUSED;
+    case Failure::unreachable:
+      return EHOSTUNREACH;
+    case Failure::timed_out:
+      return ETIMEDOUT;
+    case Failure::untrusted:
+      return EKEYREJECTED;
+    case Failure::version:
+      return EPROTONOSUPPORT;
+    case Failure::aborted_here:
+    case Failure::lost:
+      return ECONNRESET;
+    case Failure::superseded:
+      return ESTALE;
+  }
+  return EIO;
+}
+
+// --- waiting ------------------------------------------------------------------------------------------------------
+
+Parked& Operations::park(ParkedQueue& queue, Parked request) {
+  auto owned = std::make_unique<Parked>(std::move(request));
+  Parked& parked = *owned;
+  parked.queue = &queue;
+  parked.owner = this;
+  queue.push_back(std::move(owned));
+  // May call back at once, when the request was interrupted already: the last thing to do here.
+  fuse_req_interrupt_func(parked.req, interrupted, &parked);
+  return parked;
+}
+
+void Operations::interrupted(fuse_req_t, void* parked) {
+  auto& request = *static_cast<Parked*>(parked);
+  static_cast<Operations*>(request.owner)->interrupt(request);
+}
+
+void Operations::interrupt(Parked& parked) {
+  const auto place = std::ranges::find_if(*parked.queue, [&](const auto& waiting) { return waiting.get() == &parked; });
+  if (place == parked.queue->end()) return;
+  const auto keep = std::move(*place);
+  parked.queue->erase(place);
+  SessionNode* node = keep->session;
+  if (keep->kind == Parked::Kind::write && keep->done > 0) {
+    fuse_reply_write(keep->req, keep->done);
+  } else if (keep->kind == Parked::Kind::open) {
+    fuse_reply_err(keep->req, ETIMEDOUT);  // EINTR would make shells open it again for ever
+    if (node->opens.empty() && node->session && !node->opened) {
+      const auto session = node->session;
+      runtime_.host().abort(*session, runtime_.now());
+      runtime_.pump();
+    }
+  } else {
+    fuse_reply_err(keep->req, EINTR);
+  }
+}
+
+void Operations::release_all(int error) {
+  const auto drain = [error](ParkedQueue& queue) {
+    for (const auto& waiting : queue) {
+      if (waiting->kind == Parked::Kind::write && waiting->done > 0) {
+        fuse_reply_write(waiting->req, waiting->done);
+      } else {
+        fuse_reply_err(waiting->req, error);
+      }
+    }
+    queue.clear();
+  };
+  for (auto& [serial, node] : sessions_.all())
+    for (auto* queue : {&node->opens, &node->reads, &node->writes, &node->syncs}) drain(*queue);
+  for (auto& [serial, node] : services_.all()) drain(node->accepts);
+}
+
+// --- opening ------------------------------------------------------------------------------------------------------
+
+SessionNode& Operations::node_of(std::uint64_t endpoint, const std::string& file_name,
+                                 std::shared_ptr<Session> session) {
+  SessionNode* node = sessions_.find(endpoint, file_name);
+  if (node == nullptr) {
+    node = &sessions_.make(endpoint, file_name);
+    node->file_name = file_name;
+  }
+  if (session && !node->session) {
+    by_session_[session.get()] = node;
+    node->opened = session->state() != State::connecting;
+    node->session = std::move(session);
+  }
+  return *node;
+}
+
+void Operations::drop_if_unused(SessionNode& node) {
+  if (node.lookups > 0 || node.handles > 0 || !node.opens.empty()) return;
+  if (node.session) {
+    if (!node.unlinked) return;
+    by_session_.erase(node.session.get());
+  }
+  sessions_.unname(node, node.file_name);
+  sessions_.erase(node.serial);
+}
+
+void Operations::forgotten(const Session& session) {
+  const auto found = by_session_.find(&session);
+  if (found == by_session_.end()) return;
+  SessionNode& node = *found->second;
+  sessions_.unname(node, node.file_name);
+  node.unlinked = true;
+  wake(node.session);
+  drop_if_unused(node);
+}
+
+void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
+  const Kind kind = kind_of(inode);
+  const bool record_view = (fi->flags & O_NOFOLLOW) != 0;
+  if (kind == Kind::session && !record_view) {
+    SessionNode* node = sessions_.find(serial_of(inode));
+    if (node != nullptr) return open_session(req, *node, fi->flags);
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  if (kind == Kind::service && !record_view) {
+    ServiceNode* node = services_.find(serial_of(inode));
+    if (node != nullptr && service_exists(*node)) return open_service(req, *node, fi->flags);
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  auto file = std::make_unique<OpenFile>();
+  file->inode = inode;
+  file->text = text_of(inode);
+  const bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+  if (kind == Kind::root_ctl || kind == Kind::ctl) {
+    file->mode = OpenFile::Mode::command;
+  } else if (kind == Kind::policy || kind == Kind::access) {
+    file->mode = OpenFile::Mode::rules;
+    file->truncated = writes && (fi->flags & O_TRUNC) != 0;
+    if (file->truncated) file->text.clear();
+  } else if (writes) {
+    fuse_reply_err(req, EACCES);
+    return;
+  }
+  if (kind == Kind::session) {
+    const SessionNode* node = sessions_.find(serial_of(inode));
+    if (node == nullptr || !node->session) {
+      fuse_reply_err(req, ENOENT);
+      return;
+    }
+  }
+  fi->direct_io = 1;
+  fi->fh = reinterpret_cast<std::uintptr_t>(file.get());
+  if (fuse_reply_open(req, fi) == 0) (void)file.release();
+}
+
+void Operations::open_session(fuse_req_t req, SessionNode& node, int flags) {
+  if (!node.session) {
+    if (const int error = node.unlinked ? ENOENT : begin_dial(node); error != 0) {
+      fuse_reply_err(req, error);
+      return;
+    }
+  }
+  if (node.opened) return reply_stream(req, inode_of(Kind::session, node.serial), flags);
+  Parked request;
+  request.kind = Parked::Kind::open;
+  request.req = req;
+  request.flags = flags;
+  request.session = &node;
+  park(node.opens, std::move(request));
+  runtime_.pump();
+}
+
+int Operations::begin_dial(SessionNode& node) {
+  const Resident* resident = residents_.find(node.endpoint);
+  const auto target = DialName::parse(node.file_name);
+  if (resident == nullptr || !target) return ENOENT;
+  Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
+  if (endpoint == nullptr) return ENOENT;
+  auto session = runtime_.host().connect(*endpoint, *target, random_session_id(), random_seed(), runtime_.now());
+  if (!session) return ENOSPC;
+  node.opened = false;
+  by_session_[session.get()] = &node;
+  node.session = std::move(session);
+  return 0;
+}
+
+// Answers those who wait for a session to stand, once it does or cannot.
+void Operations::finish_opens(SessionNode& node) {
+  if (!node.session || node.opened || node.session->state() == State::connecting) return;
+  auto waiting = std::move(node.opens);
+  node.opens.clear();
+  const auto session = node.session;
+  const Failure failure = session->state() == State::closed ? session->failure() : Failure::none;
+  if (failure != Failure::none) {
+    by_session_.erase(session.get());
+    node.session = nullptr;
+    runtime_.host().close(*session, runtime_.now());
+    for (const auto& parked : waiting)
+      fuse_reply_err(parked->req, failure == Failure::aborted_here ? ETIMEDOUT : errno_of(failure));
+    return drop_if_unused(node);
+  }
+  node.opened = true;
+  for (const auto& parked : waiting) reply_stream(parked->req, inode_of(Kind::session, node.serial), parked->flags);
+}
+
+void Operations::reply_stream(fuse_req_t req, Inode inode, int) {
+  auto file = std::make_unique<OpenFile>();
+  file->mode = OpenFile::Mode::stream;
+  file->inode = inode;
+  // libfuse 3.14 knows no FOPEN_STREAM, without which a reader and a writer on one descriptor block each other.
+  fuse_open_out out{};
+  out.fh = reinterpret_cast<std::uintptr_t>(file.get());
+  out.open_flags = stream_open_flags;
+  if (fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof(out)) != 0) return;
+  if (kind_of(inode) == Kind::session) {
+    ++sessions_.find(serial_of(inode))->handles;
+  } else {
+    ++services_.find(serial_of(inode))->handles;
+  }
+  (void)file.release();
+}
+
+void Operations::create(fuse_req_t req, Inode parent, const char* name, mode_t, fuse_file_info* fi) {
+  Resident* resident = residents_.find(serial_of(parent));
+  if (kind_of(parent) == Kind::services && resident != nullptr) {
+    const auto service = parse_service_part(name);
+    if (service) return create_service(req, *resident, *service, fi->flags);
+    fuse_reply_err(req, EINVAL);
+  } else if (kind_of(parent) == Kind::sessions) {
+    fuse_reply_err(req, std::string_view(name).find('@') == std::string_view::npos ? EINVAL : ENOENT);
+  } else {
+    fuse_reply_err(req, EPERM);
+  }
+}
+
+void Operations::flush(fuse_req_t req, Inode inode, fuse_file_info* fi) {
+  OpenFile& file = file_of(fi);
+  int error = 0;
+  if (file.mode == OpenFile::Mode::rules && file.truncated) {
+    // `: > access` empties the rules without a write.
+    file.truncated = false;
+    if (Resident* resident = residents_.find(serial_of(inode)))
+      error =
+          kind_of(inode) == Kind::policy ? residents_.set_policy(*resident, "") : residents_.set_access(*resident, "");
+  }
+  fuse_reply_err(req, error);
+}
+
+void Operations::release(fuse_req_t req, Inode inode, fuse_file_info* fi) {
+  const std::unique_ptr<OpenFile> file(&file_of(fi));
+  fuse_reply_err(req, 0);
+  if (file->mode != OpenFile::Mode::stream) return;
+  if (kind_of(inode) == Kind::session) {
+    SessionNode& node = *sessions_.find(serial_of(inode));
+    node.files.erase(file.get());
+    --node.handles;
+    drop_if_unused(node);
+  } else {
+    ServiceNode& node = *services_.find(serial_of(inode));
+    node.files.erase(file.get());
+    --node.handles;
+    give_name_back(node, *file);
+    drop_if_unused(node);
+  }
+}
+
+// --- reading and writing ------------------------------------------------------------------------------------------
+
+void Operations::read(fuse_req_t req, Inode inode, std::size_t size, off_t offset, fuse_file_info* fi) {
+  OpenFile& file = file_of(fi);
+  if (file.mode != OpenFile::Mode::stream) {
+    const std::string_view text = file.text;
+    const auto at = std::min(static_cast<std::size_t>(offset), text.size());
+    const auto part = text.substr(at, size);
+    fuse_reply_buf(req, part.data(), part.size());
+    return;
+  }
+  if (kind_of(inode) == Kind::service)
+    return read_service(req, *services_.find(serial_of(inode)), file, size, fi->flags);
+  SessionNode& node = *sessions_.find(serial_of(inode));
+  if (node.reads.empty() && try_read(req, node, size)) return;
+  if (nonblocking(fi->flags)) {
+    fuse_reply_err(req, EAGAIN);
+    return;
+  }
+  Parked request;
+  request.kind = Parked::Kind::read;
+  request.req = req;
+  request.size = size;
+  request.session = &node;
+  park(node.reads, std::move(request));
+}
+
+// True when it was answered.
+bool Operations::try_read(fuse_req_t req, SessionNode& node, std::size_t size) {
+  Session& session = *node.session;
+  const Parts parts = session.readable(std::min(size, max_reply_bytes));
+  const std::size_t count = parts[0].size() + parts[1].size();
+  if (count == 0) {
+    if (session.failure() != Failure::none) {
+      fuse_reply_err(req, errno_of(session.failure()));
+    } else if (session.read_ended() || session.detached()) {
+      fuse_reply_buf(req, nullptr, 0);
+    } else {
+      return false;
+    }
+    return true;
+  }
+  const iovec vectors[2] = {{const_cast<std::byte*>(parts[0].data()), parts[0].size()},
+                            {const_cast<std::byte*>(parts[1].data()), parts[1].size()}};
+  runtime_.host().begin_read(session, count, runtime_.now());
+  runtime_.store_changes();
+  // Only what the kernel has taken is read: a reader killed meanwhile loses nothing.
+  if (fuse_reply_iov(req, vectors, parts[1].empty() ? 1 : 2) == 0) {
+    runtime_.host().consume(session, count, runtime_.now());
+  } else {
+    runtime_.host().cancel_read(session, runtime_.now());
+  }
+  runtime_.pump();
+  return true;
+}
+
+void Operations::write(fuse_req_t req, Inode inode, const char* data, std::size_t size, off_t offset,
+                       fuse_file_info* fi) {
+  OpenFile& file = file_of(fi);
+  if (file.mode == OpenFile::Mode::command) return write_command(req, file, {data, size});
+  if (file.mode == OpenFile::Mode::rules) {
+    if (const int error = write_rules(file, {data, size}, offset); error != 0) {
+      fuse_reply_err(req, error);
+    } else {
+      fuse_reply_write(req, size);
+    }
+    return;
+  }
+  if (kind_of(inode) != Kind::session) {
+    fuse_reply_err(req, EINVAL);  // a service takes no data
+    return;
+  }
+  SessionNode& node = *sessions_.find(serial_of(inode));
+  Session& session = *node.session;
+  std::size_t done = 0;
+  if (node.writes.empty() && session.failure() == Failure::none) {
+    done = runtime_.host().write(session, bytes_of(data, size), runtime_.now());
+    runtime_.store_changes();
+  }
+  Parked request;
+  request.kind = Parked::Kind::write;
+  request.req = req;
+  request.done = done;
+  request.size = size;
+  request.session = &node;
+  if (done == size || session.write_ended() || session.failure() != Failure::none) {
+    (void)try_write(request, node);
+  } else if (nonblocking(fi->flags)) {
+    if (done > 0) {
+      fuse_reply_write(req, done);
+    } else {
+      fuse_reply_err(req, EAGAIN);
+    }
+  } else {
+    const auto rest = bytes_of(data, size).subspan(done);
+    request.data.assign(rest.begin(), rest.end());
+    park(node.writes, std::move(request));
+  }
+  runtime_.pump();
+}
+
+// Hands the engine what is left of a write. True when it was answered.
+bool Operations::try_write(Parked& parked, SessionNode& node) {
+  Session& session = *node.session;
+  if (parked.done < parked.size && session.failure() == Failure::none) {
+    const auto rest =
+        std::span<const std::byte>(parked.data).last(std::min(parked.size - parked.done, parked.data.size()));
+    parked.done += runtime_.host().write(session, rest, runtime_.now());
+    runtime_.store_changes();
+  }
+  if (parked.done == parked.size) {
+    fuse_reply_write(parked.req, parked.size);
+  } else if (session.failure() == Failure::none && !session.write_ended()) {
+    return false;
+  } else if (parked.done > 0) {
+    fuse_reply_write(parked.req, parked.done);
+  } else {
+    fuse_reply_err(parked.req, session.failure() != Failure::none ? errno_of(session.failure()) : EPIPE);
+  }
+  return true;
+}
+
+void Operations::fsync(fuse_req_t req, Inode inode, int, fuse_file_info*) {
+  SessionNode* node = kind_of(inode) == Kind::session ? sessions_.find(serial_of(inode)) : nullptr;
+  if (node == nullptr || !node->session) {
+    fuse_reply_err(req, 0);
+    return;
+  }
+  const std::uint64_t written = node->session->send_buffer().written();
+  if (try_sync(req, *node, written)) return;
+  Parked request;
+  request.kind = Parked::Kind::sync;
+  request.req = req;
+  request.offset = written;
+  request.session = node;
+  park(node->syncs, std::move(request));
+  runtime_.host().request_checkpoint(*node->session, runtime_.now());
+  runtime_.pump();
+}
+
+bool Operations::try_sync(fuse_req_t req, SessionNode& node, std::uint64_t offset) {
+  const Session& session = *node.session;
+  if (session.delivered(offset)) {
+    fuse_reply_err(req, 0);
+  } else if (session.failure() != Failure::none) {
+    fuse_reply_err(req, errno_of(session.failure()));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// --- waking -------------------------------------------------------------------------------------------------------
+
+void Operations::wake(const std::shared_ptr<Session>& session) {
+  const auto found = by_session_.find(session.get());
+  if (found == by_session_.end()) return;
+  const std::uint64_t serial = found->second->serial;
+  finish_opens(*found->second);
+  SessionNode* node = sessions_.find(serial);
+  if (node == nullptr || node->session != session) return;
+  // A request leaves its queue before it is answered: answering may bring the next one here.
+  const auto answer = [](ParkedQueue& queue, auto&& attempt) {
+    while (!queue.empty()) {
+      auto parked = std::move(queue.front());
+      queue.pop_front();
+      if (attempt(*parked)) continue;
+      queue.push_front(std::move(parked));
+      return;
+    }
+  };
+  answer(node->reads, [&](Parked& parked) { return try_read(parked.req, *node, parked.size); });
+  answer(node->writes, [&](Parked& parked) { return try_write(parked, *node); });
+  answer(node->syncs, [&](Parked& parked) { return try_sync(parked.req, *node, parked.offset); });
+  notify_polls(node->files);
+}
+
+void Operations::poll(fuse_req_t req, Inode inode, fuse_file_info* fi, fuse_pollhandle* handle) {
+  OpenFile& file = file_of(fi);
+  if (handle != nullptr) {
+    if (file.poll != nullptr) fuse_pollhandle_destroy(file.poll);
+    file.poll = handle;
+    if (file.mode == OpenFile::Mode::stream && kind_of(inode) == Kind::session)
+      sessions_.find(serial_of(inode))->files.insert(&file);
+    if (file.mode == OpenFile::Mode::stream && kind_of(inode) == Kind::service)
+      services_.find(serial_of(inode))->files.insert(&file);
+  }
+  unsigned events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+  if (file.mode == OpenFile::Mode::stream)
+    events = file.name_left.empty() ? poll_events(inode) : unsigned{POLLIN | POLLRDNORM};
+  fuse_reply_poll(req, events);
+}
+
+unsigned Operations::poll_events(Inode inode) {
+  unsigned events = 0;
+  if (kind_of(inode) == Kind::service) {
+    const ServiceNode& node = *services_.find(serial_of(inode));
+    const Resident* resident = residents_.find(node.endpoint);
+    const Endpoint* endpoint = resident != nullptr ? runtime_.host().find_endpoint(resident->name) : nullptr;
+    if (node.removed || endpoint == nullptr) return POLLIN | POLLRDNORM | POLLHUP;
+    const auto service = endpoint->services.find(node.name);
+    return service != endpoint->services.end() && !service->second.backlog.empty() ? POLLIN | POLLRDNORM : 0;
+  }
+  const Session& session = *sessions_.find(serial_of(inode))->session;
+  const bool failed = session.failure() != Failure::none;
+  if (session.recv_buffer().readable_bytes() > 0 || session.read_ended() || failed) events |= POLLIN | POLLRDNORM;
+  if (session.write_ended() || failed || session.send_buffer().space() > 0) events |= POLLOUT | POLLWRNORM;
+  if (session.read_ended()) events |= POLLRDHUP;
+  if (session.read_ended() && session.write_ended()) events |= POLLHUP;
+  if (failed) events |= POLLERR | POLLHUP;
+  return events;
+}
+
+void Operations::notify_polls(std::set<OpenFile*>& files) {
+  auto waiting = std::move(files);
+  files.clear();
+  for (OpenFile* file : waiting) {
+    fuse_lowlevel_notify_poll(file->poll);
+    fuse_pollhandle_destroy(file->poll);
+    file->poll = nullptr;
+  }
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,297 @@
+// The files that are text: status, records, rules and commands, and the attributes of sessions.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "fs/mount.hpp"
+#include "fs/operations.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+constexpr std::string_view host_commands = "join TOKEN      become a member of the domain that the token is for\n";
+
+constexpr std::string_view endpoint_commands =
+    "suspend [X]     pause session X, or all sessions, until they are resumed here\n"
+    "resume [X]      continue session X, or all sessions\n"
+    "finish X        write no more to session X; reading goes on\n"
+    "abort X         drop session X at once, without delivering what it holds\n";
+
+constexpr std::string_view attribute_names[] = {"user.session.state",    "user.session.peer",     "user.session.id",
+                                                "user.session.sent",     "user.session.received", "user.session.acked",
+                                                "user.session.interface"};
+
+// What may be said to others and what the user does about it are the same word in two commands.
+struct SessionCommand {
+  std::string_view word;
+  bool needs_name;
+  void (Host::*act)(Session&, Time);
+};
+constexpr SessionCommand session_commands[] = {
+    {"suspend", false, &Host::suspend},
+    {"resume", false, &Host::resume},
+    {"finish", true, &Host::finish},
+    {"abort", true, &Host::abort},
+};
+
+std::string state_words(const Session& session) {
+  std::string words(name_of(session.state()));
+  if (session.failure() != Failure::none) words += std::string(" (") + std::strerror(errno_of(session.failure())) + ")";
+  return words;
+}
+
+std::string seconds_since(Time then, Time now) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now - then).count()) + "s";
+}
+
+}  // namespace
+
+std::string Operations::text_of(Inode inode) {
+  switch (kind_of(inode)) {
+    case Kind::root_ctl:
+      return std::string(host_commands);
+    case Kind::ctl:
+      return std::string(endpoint_commands);
+    case Kind::root_status:
+      return host_status();
+    case Kind::session: {
+      const SessionNode* node = sessions_.find(serial_of(inode));
+      return node != nullptr && node->session ? session_text(*node) : "";
+    }
+    case Kind::service: {
+      const ServiceNode* node = services_.find(serial_of(inode));
+      const Resident* owner = node != nullptr ? residents_.find(node->endpoint) : nullptr;
+      return owner != nullptr ? "service: " + node->name + "." + owner->name.str() + "\n" : "";
+    }
+    default:
+      break;
+  }
+  const Resident* resident = residents_.find(serial_of(inode));
+  if (resident == nullptr) return "";
+  switch (kind_of(inode)) {
+    case Kind::record:
+      return residents_.record_bytes(*resident);
+    case Kind::status:
+      return endpoint_status(*resident);
+    case Kind::policy:
+      return resident->policy;
+    case Kind::access:
+      return resident->access;
+    default:
+      return "";
+  }
+}
+
+std::string Operations::session_text(const SessionNode& node) {
+  const Session& session = *node.session;
+  std::string text = "session: " + node.file_name + "\n";
+  for (const auto name : attribute_names) {
+    if (const auto value = session_attribute(node, name))
+      text += std::string(name.substr(std::string_view("user.session.").size())) + ": " + *value + "\n";
+  }
+  text += "service: " + session.service() + "." + (session.creator() ? session.peer() : session.local()).str() + "\n";
+  return text;
+}
+
+std::optional<std::string> Operations::session_attribute(const SessionNode& node, std::string_view name) {
+  if (!node.session) return std::nullopt;
+  const Session& session = *node.session;
+  if (name == "user.session.state") return std::string(name_of(session.state()));
+  if (name == "user.session.peer") return session.peer().str();
+  if (name == "user.session.id") return session.id().hex();
+  if (name == "user.session.sent") return std::to_string(session.send_buffer().written());
+  if (name == "user.session.received") return std::to_string(session.recv_buffer().held());
+  if (name == "user.session.acked") return std::to_string(session.send_buffer().acked());
+  if (name == "user.session.interface") {
+    const auto connection = runtime_.connection_of(session);
+    if (!connection) return std::nullopt;
+    return names_.links().interface_of(connection->local_endpoint().address());
+  }
+  return std::nullopt;
+}
+
+std::string Operations::host_status() {
+  std::string text = "mount: " + names_.mountpoint() + "\n";
+  text += "domain: " + names_.domain() + "\n";
+  text += "name server: " + names_.state() + "\n";
+  text += "default endpoint: " + residents_.default_name().str() + "\n";
+  for (const auto& address : names_.addresses()) text += "address: " + address + "\n";
+  std::size_t sessions = 0;
+  std::size_t services = 0;
+  for (const auto& [name, resident] : residents_.all()) {
+    const Endpoint* endpoint = runtime_.host().find_endpoint(name);
+    if (endpoint == nullptr) continue;
+    sessions += endpoint->sessions.size();
+    services += endpoint->services.size();
+    text += "endpoint: " + name.str() + " " + resident.registration + "\n";
+  }
+  for (const auto& link : names_.links().interfaces()) text += "interface: " + link + "\n";
+  text += "endpoints: " + std::to_string(residents_.all().size()) + "\n";
+  text += "services: " + std::to_string(services) + "\n";
+  text += "sessions: " + std::to_string(sessions) + "\n";
+  text += "connections: " + std::to_string(runtime_.connections()) + "\n";
+  if (!last_error_.empty()) text += "last error: " + last_error_ + "\n";
+  return text;
+}
+
+std::string Operations::endpoint_status(const Resident& resident) {
+  const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
+  std::string text = "endpoint: " + resident.name.str() + "\n";
+  text += "generation: " + std::to_string(endpoint->generation) + "\n";
+  text += "registration: " + resident.registration + "\n";
+  if (!resident.last_error.empty()) text += "last error: " + resident.last_error + "\n";
+  for (const auto& [name, service] : endpoint->services)
+    text += "service: " + name + " waiting=" + std::to_string(service.backlog.size()) + "\n";
+  const Time now = runtime_.now();
+  for (const auto& [name, session] : endpoint->sessions) {
+    if (session->state() == State::connecting || !session->accepted()) continue;
+    text += "session: " + name + " " + state_words(*session) + " for=" + seconds_since(session->since(), now) +
+            " sent=" + std::to_string(session->send_buffer().written()) +
+            " acked=" + std::to_string(session->send_buffer().acked()) +
+            " received=" + std::to_string(session->recv_buffer().held()) +
+            " read=" + std::to_string(session->recv_buffer().read());
+    if (const auto connection = runtime_.connection_of(*session)) {
+      const auto remote = connection->remote_endpoint();
+      text += " remote=" + remote.address().to_string() + ":" + std::to_string(remote.port());
+    }
+    text += " last=T" + std::to_string(session->last_transition()) + ":" + std::string(name_of(session->last_event())) +
+            "\n";
+  }
+  return text;
+}
+
+// cp asks where a text's data and holes are: it is all data.
+void Operations::lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info* fi) {
+  const auto& file = *reinterpret_cast<OpenFile*>(fi->fh);
+  const auto size = static_cast<off_t>(file.text.size());
+  if (file.mode == OpenFile::Mode::stream) {
+    fuse_reply_err(req, ESPIPE);
+  } else if (offset < 0 || offset >= size) {
+    fuse_reply_err(req, ENXIO);
+  } else {
+    fuse_reply_lseek(req, whence == SEEK_HOLE ? size : offset);
+  }
+}
+
+int Operations::write_rules(OpenFile& file, std::string_view data, off_t offset) {
+  Resident* resident = residents_.find(serial_of(file.inode));
+  if (resident == nullptr) return ESTALE;
+  const auto at = static_cast<std::size_t>(offset);
+  if (at + data.size() > max_rules_bytes) return EFBIG;
+  // What is written from the front replaces the rules; what is written behind them is added.
+  std::string text = file.text.substr(0, at);
+  text.resize(at, '\n');
+  text += data;
+  const bool policy = kind_of(file.inode) == Kind::policy;
+  const int error = policy ? residents_.set_policy(*resident, text) : residents_.set_access(*resident, text);
+  file.truncated = false;
+  if (error == 0) file.text = std::move(text);
+  return error;
+}
+
+void Operations::write_command(fuse_req_t req, OpenFile& file, std::string_view data) {
+  const std::size_t size = data.size();
+  if (kind_of(file.inode) == Kind::ctl) {
+    Resident* resident = residents_.find(serial_of(file.inode));
+    int error = resident == nullptr ? ESTALE : 0;
+    while (error == 0 && !data.empty()) error = endpoint_command(*resident, next_line(data));
+    runtime_.pump();
+    if (error != 0) {
+      fuse_reply_err(req, error);
+    } else {
+      fuse_reply_write(req, size);
+    }
+    return;
+  }
+  const auto words = words_of(next_line(data));
+  if (words.empty() && data.empty()) {
+    fuse_reply_write(req, size);
+    return;
+  }
+  const auto refuse = [&](int error, std::string why) {
+    last_error_ = std::move(why);
+    fuse_reply_err(req, error);
+  };
+  if (words.empty() || !words_of(data).empty()) return refuse(EINVAL, "ctl: write one command a time");
+  if (words[0] != "join")
+    return refuse(EINVAL, "ctl: " + std::string(words[0]) + " is no command; read ctl for the list");
+  if (words.size() != 2) return refuse(EINVAL, "join: needs one token, as printed by: snsd token");
+  const auto answer = later(req, EINTR);
+  names_.join(std::string(words[1]), [this, answer, size](int error, const std::string& why) {
+    last_error_ = error == 0 ? "" : why;
+    if (error == 0) residents_.ensure_default();
+    answer([error, size](fuse_req_t waiting) {
+      if (error != 0) {
+        fuse_reply_err(waiting, error);
+      } else {
+        fuse_reply_write(waiting, size);
+      }
+    });
+    runtime_.pump();
+  });
+}
+
+int Operations::endpoint_command(Resident& resident, std::string_view line) {
+  const auto words = words_of(line);
+  if (words.empty()) return 0;
+  const auto refuse = [&](int error, std::string why) {
+    resident.last_error = std::move(why);
+    return error;
+  };
+  const auto* command = std::ranges::find(session_commands, words[0], &SessionCommand::word);
+  if (command == std::end(session_commands))
+    return refuse(EINVAL, std::string(words[0]) + ": no such command; read ctl for the list");
+  if (words.size() > 2 || (command->needs_name && words.size() != 2))
+    return refuse(EINVAL, std::string(words[0]) + ": takes the name of one session");
+  auto& sessions = runtime_.host().find_endpoint(resident.name)->sessions;
+  std::vector<std::shared_ptr<Session>> chosen;
+  if (words.size() == 2) {
+    const auto dial = DialName::parse(words[1]);
+    const auto found = sessions.find(dial ? dial->str() : std::string(words[1]));
+    if (found == sessions.end())
+      return refuse(ENOENT, std::string(words[0]) + ": there is no session " + std::string(words[1]) + " in sessions/");
+    chosen.push_back(found->second);
+  } else {
+    for (const auto& [name, session] : sessions) chosen.push_back(session);
+  }
+  for (const auto& session : chosen) {
+    (runtime_.host().*command->act)(*session, runtime_.now());
+    wake(session);
+  }
+  return 0;
+}
+
+void Operations::getxattr(fuse_req_t req, Inode inode, const char* name, std::size_t size) {
+  SessionNode* node = kind_of(inode) == Kind::session ? sessions_.find(serial_of(inode)) : nullptr;
+  const auto value = node != nullptr ? session_attribute(*node, name) : std::nullopt;
+  if (!value) {
+    fuse_reply_err(req, ENODATA);
+  } else if (size == 0) {
+    fuse_reply_xattr(req, value->size());
+  } else if (size < value->size()) {
+    fuse_reply_err(req, ERANGE);
+  } else {
+    fuse_reply_buf(req, value->data(), value->size());
+  }
+}
+
+void Operations::listxattr(fuse_req_t req, Inode inode, std::size_t size) {
+  SessionNode* node = kind_of(inode) == Kind::session ? sessions_.find(serial_of(inode)) : nullptr;
+  std::string names;
+  if (node != nullptr) {
+    for (const auto name : attribute_names)
+      if (session_attribute(*node, name)) names += std::string(name) + '\0';
+  }
+  if (size == 0) {
+    fuse_reply_xattr(req, names.size());
+  } else if (size < names.size()) {
+    fuse_reply_err(req, ERANGE);
+  } else {
+    fuse_reply_buf(req, names.data(), names.size());
+  }
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,354 @@
+// Names, attributes and directories.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "fs/mount.hpp"
+#include "fs/operations.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+struct FixedEntry {
+  std::string_view name;
+  Kind kind;
+  mode_t mode;
+};
+
+constexpr FixedEntry root_entries[] = {
+    {"ctl", Kind::root_ctl, S_IFREG | 0600},
+    {"status", Kind::root_status, S_IFREG | 0444},
+};
+constexpr FixedEntry endpoint_entries[] = {
+    {".endpoint", Kind::record, S_IFREG | 0600},  {"ctl", Kind::ctl, S_IFREG | 0600},
+    {"status", Kind::status, S_IFREG | 0444},     {"policy", Kind::policy, S_IFREG | 0644},
+    {"access", Kind::access, S_IFREG | 0644},     {"services", Kind::services, S_IFDIR | 0755},
+    {"sessions", Kind::sessions, S_IFDIR | 0755},
+};
+constexpr mode_t directory_mode = S_IFDIR | 0755;
+constexpr mode_t service_mode = S_IFREG | 0600;
+constexpr mode_t session_mode = S_IFREG | 0600;
+
+mode_t mode_of(Kind kind) {
+  for (const auto& entry : root_entries)
+    if (entry.kind == kind) return entry.mode;
+  for (const auto& entry : endpoint_entries)
+    if (entry.kind == kind) return entry.mode;
+  if (kind == Kind::service) return service_mode;
+  if (kind == Kind::session) return session_mode;
+  return directory_mode;
+}
+
+struct OpenDirectory {
+  struct Entry {
+    std::string name;
+    Inode inode;
+    mode_t mode;
+  };
+  std::vector<Entry> entries;
+};
+
+}  // namespace
+
+bool Operations::is_document_place(Inode inode) const { return kind_of(inode) == Kind::document; }
+
+bool Operations::attributes(Inode inode, struct stat& out) {
+  const Kind kind = kind_of(inode);
+  out = {};
+  out.st_ino = inode;
+  out.st_mode = mode_of(kind);
+  out.st_nlink = S_ISDIR(out.st_mode) ? 2 : 1;
+  out.st_uid = getuid();
+  out.st_gid = getgid();
+  out.st_blksize = static_cast<blksize_t>(max_request_bytes);
+  out.st_atim = out.st_mtim = out.st_ctim = started_;
+  switch (kind) {
+    case Kind::root:
+    case Kind::root_ctl:
+    case Kind::root_status:
+      return true;
+    case Kind::service:
+      return services_.find(serial_of(inode)) != nullptr;
+    case Kind::session:
+      return sessions_.find(serial_of(inode)) != nullptr;
+    default:
+      break;
+  }
+  if (residents_.find(serial_of(inode)) == nullptr) return false;
+  // Tools that copy trees believe the size.
+  if (kind == Kind::record || kind == Kind::policy || kind == Kind::access)
+    out.st_size = static_cast<off_t>(text_of(inode).size());
+  return true;
+}
+
+// The number of `name` in `parent`, making the node where it has none yet; 0 and `error` when there is no such file.
+Inode Operations::find_child(Inode parent, std::string_view name, int& error) {
+  error = ENOENT;
+  if (kind_of(parent) == Kind::root) {
+    for (const auto& entry : root_entries)
+      if (entry.name == name) return inode_of(entry.kind, 0);
+    const auto endpoint = EndpointName::parse(name);
+    const Resident* resident = endpoint ? residents_.find(*endpoint) : nullptr;
+    return resident != nullptr ? inode_of(Kind::endpoint, resident->serial) : 0;
+  }
+  Resident* resident = residents_.find(serial_of(parent));
+  if (resident == nullptr) {
+    error = ESTALE;
+    return 0;
+  }
+  if (kind_of(parent) == Kind::endpoint) {
+    for (const auto& entry : endpoint_entries)
+      if (entry.name == name) return inode_of(entry.kind, resident->serial);
+    return 0;
+  }
+  if (kind_of(parent) == Kind::services) {
+    const auto service = parse_service_part(name);
+    const Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
+    if (!service || endpoint == nullptr || !endpoint->services.contains(*service)) return 0;
+    return inode_of(Kind::service, service_node(*resident, *service).serial);
+  }
+  if (kind_of(parent) == Kind::sessions) {
+    const Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
+    const auto dial = DialName::parse(name);
+    const std::string key = dial ? dial->str() : std::string(name);
+    const auto session = endpoint->sessions.find(key);
+    if (session != endpoint->sessions.end() && session->second->accepted())
+      return inode_of(Kind::session, node_of(resident->serial, key, session->second).serial);
+    // Every name that could be dialled is there: the waiting happens in open, which holds up nobody else.
+    if (dial) return inode_of(Kind::session, node_of(resident->serial, key, nullptr).serial);
+  }
+  return 0;
+}
+
+void Operations::lookup(fuse_req_t req, Inode parent, const char* name) {
+  int error = 0;
+  const Inode inode = find_child(parent, name, error);
+  if (inode == 0) {
+    fuse_reply_err(req, error);
+    return;
+  }
+  fuse_entry_param entry{};
+  entry.ino = inode;
+  if (!attributes(inode, entry.attr)) {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  if (fuse_reply_entry(req, &entry) != 0) return;
+  if (kind_of(inode) == Kind::session) ++sessions_.find(serial_of(inode))->lookups;
+  if (kind_of(inode) == Kind::service) ++services_.find(serial_of(inode))->lookups;
+}
+
+void Operations::forget(Inode inode, std::uint64_t count) {
+  if (kind_of(inode) == Kind::session) {
+    if (SessionNode* node = sessions_.find(serial_of(inode))) {
+      node->lookups -= std::min(count, node->lookups);
+      drop_if_unused(*node);
+    }
+  } else if (kind_of(inode) == Kind::service) {
+    if (ServiceNode* node = services_.find(serial_of(inode))) {
+      node->lookups -= std::min(count, node->lookups);
+      drop_if_unused(*node);
+    }
+  }
+}
+
+void Operations::getattr(fuse_req_t req, Inode inode, fuse_file_info*) {
+  struct stat out {};
+  if (attributes(inode, out)) {
+    fuse_reply_attr(req, &out, 0);
+  } else {
+    fuse_reply_err(req, ESTALE);
+  }
+}
+
+void Operations::setattr(fuse_req_t req, Inode inode, struct stat* attr, int to_set, fuse_file_info* fi) {
+  // truncate(1) on rules empties them; everything else is accepted and has no effect.
+  const Kind kind = kind_of(inode);
+  if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && attr->st_size == 0 && (kind == Kind::policy || kind == Kind::access)) {
+    if (Resident* resident = residents_.find(serial_of(inode)))
+      (void)(kind == Kind::policy ? residents_.set_policy(*resident, "") : residents_.set_access(*resident, ""));
+  }
+  getattr(req, inode, fi);
+}
+
+void Operations::mkdir(fuse_req_t req, Inode parent, const char* name, mode_t) {
+  if (kind_of(parent) != Kind::root) {
+    fuse_reply_err(req, EPERM);
+    return;
+  }
+  const auto endpoint = EndpointName::parse(name);
+  if (!endpoint) {
+    fuse_reply_err(req, EINVAL);
+    return;
+  }
+  const auto answer = later(req, EINTR);
+  residents_.create(*endpoint, [this, answer, name = *endpoint](int error) {
+    answer([&](fuse_req_t waiting) {
+      const Resident* resident = residents_.find(name);
+      fuse_entry_param entry{};
+      if (error != 0 || resident == nullptr) {
+        fuse_reply_err(waiting, error != 0 ? error : EIO);
+        return;
+      }
+      entry.ino = inode_of(Kind::endpoint, resident->serial);
+      attributes(entry.ino, entry.attr);
+      fuse_reply_entry(waiting, &entry);
+    });
+    runtime_.pump();
+  });
+}
+
+void Operations::rmdir(fuse_req_t req, Inode parent, const char* name) {
+  if (kind_of(parent) == Kind::root) return remove_endpoint(req, name);
+  // `rm -r` removes the fixed folders before their endpoint: they go with it.
+  int error = 0;
+  const Inode inode = find_child(parent, name, error);
+  const Resident* resident = residents_.find(serial_of(parent));
+  const Endpoint* endpoint = resident != nullptr ? runtime_.host().find_endpoint(resident->name) : nullptr;
+  if (inode == 0 || endpoint == nullptr) {
+    fuse_reply_err(req, error);
+  } else if (kind_of(inode) == Kind::services) {
+    fuse_reply_err(req, endpoint->services.empty() ? 0 : ENOTEMPTY);
+  } else if (kind_of(inode) == Kind::sessions) {
+    fuse_reply_err(req, endpoint->sessions.empty() ? 0 : ENOTEMPTY);
+  } else {
+    fuse_reply_err(req, ENOTDIR);
+  }
+}
+
+void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
+  const auto endpoint = EndpointName::parse(name);
+  const Resident* resident = endpoint ? residents_.find(*endpoint) : nullptr;
+  int error = 0;
+  if (resident == nullptr) {
+    error = name == "ctl" || name == "status" ? ENOTDIR : ENOENT;
+  } else if (*endpoint == residents_.default_name()) {
+    error = EBUSY;
+  } else if (!documents_.empty(resident->serial)) {
+    error = ENOTEMPTY;
+  }
+  if (error != 0) {
+    fuse_reply_err(req, error);
+    return;
+  }
+  const auto answer = later(req, EINTR);
+  residents_.remove(*endpoint, [this, answer](int failed) {
+    answer([failed](fuse_req_t waiting) { fuse_reply_err(waiting, failed); });
+    runtime_.pump();
+  });
+}
+
+void Operations::unlink(fuse_req_t req, Inode parent, const char* name) {
+  Resident* resident = residents_.find(serial_of(parent));
+  const Kind kind = kind_of(parent);
+  if (kind == Kind::root || resident == nullptr) {
+    fuse_reply_err(req, EPERM);
+  } else if (kind == Kind::services) {
+    const auto service = parse_service_part(name);
+    const Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
+    if (!service || !endpoint->services.contains(*service)) {
+      fuse_reply_err(req, ENOENT);
+      return;
+    }
+    ServiceNode& node = service_node(*resident, *service);
+    residents_.remove_service(*resident, *service);
+    node.removed = true;
+    services_.unname(node, *service);
+    while (!node.accepts.empty()) {
+      const auto waiting = std::move(node.accepts.front());
+      node.accepts.pop_front();
+      fuse_reply_buf(waiting->req, nullptr, 0);
+    }
+    notify_polls(node.files);
+    drop_if_unused(node);
+    fuse_reply_err(req, 0);
+  } else if (kind == Kind::sessions) {
+    unlink_session(req, *resident, name);
+  } else {
+    // `rm -r` removes the fixed files before their endpoint: they go with it.
+    int error = 0;
+    const Inode inode = find_child(parent, name, error);
+    fuse_reply_err(req, inode == 0 ? error : S_ISDIR(mode_of(kind_of(inode))) ? EISDIR : 0);
+  }
+}
+
+void Operations::unlink_session(fuse_req_t req, Resident& resident, const std::string& name) {
+  const auto dial = DialName::parse(name);
+  const std::string key = dial ? dial->str() : name;
+  Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
+  const auto found = endpoint->sessions.find(key);
+  if (found == endpoint->sessions.end()) {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  const auto session = found->second;
+  if (SessionNode* node = sessions_.find(resident.serial, key)) {
+    sessions_.unname(*node, key);
+    node->unlinked = true;
+  }
+  runtime_.host().close(*session, runtime_.now());
+  runtime_.pump();
+  wake(session);
+  fuse_reply_err(req, 0);
+}
+
+void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
+  auto directory = std::make_unique<OpenDirectory>();
+  auto& entries = directory->entries;
+  entries.push_back({".", inode, directory_mode});
+  entries.push_back({"..", 1, directory_mode});
+  const Kind kind = kind_of(inode);
+  const Resident* resident = kind == Kind::root ? nullptr : residents_.find(serial_of(inode));
+  if (kind != Kind::root && resident == nullptr) {
+    fuse_reply_err(req, ESTALE);
+    return;
+  }
+  if (kind == Kind::root) {
+    for (const auto& entry : root_entries)
+      entries.push_back({std::string(entry.name), inode_of(entry.kind, 0), entry.mode});
+    for (const auto& [name, known] : residents_.all())
+      entries.push_back({name.str(), inode_of(Kind::endpoint, known.serial), directory_mode});
+  } else if (kind == Kind::endpoint) {
+    for (const auto& entry : endpoint_entries)
+      entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
+    std::vector<Documents::Entry> documents;
+    (void)documents_.list(inode, documents);
+    for (const auto& entry : documents) entries.push_back({entry.name, entry.inode, mode_t(DTTOIF(entry.type))});
+  } else if (kind == Kind::services) {
+    for (const auto& [name, service] : runtime_.host().find_endpoint(resident->name)->services)
+      entries.push_back({name, inode_of(Kind::service, service_node(*resident, name).serial), service_mode});
+  } else {
+    for (const auto& [name, session] : runtime_.host().find_endpoint(resident->name)->sessions)
+      if (session->state() != State::connecting && session->accepted())
+        entries.push_back(
+            {name, inode_of(Kind::session, node_of(resident->serial, name, session).serial), session_mode});
+  }
+  fi->fh = reinterpret_cast<std::uintptr_t>(directory.get());
+  if (fuse_reply_open(req, fi) == 0) (void)directory.release();
+}
+
+void Operations::readdir(fuse_req_t req, Inode, std::size_t size, off_t offset, fuse_file_info* fi) {
+  const auto& entries = reinterpret_cast<OpenDirectory*>(fi->fh)->entries;
+  std::vector<char> buffer(size);
+  std::size_t used = 0;
+  for (auto i = static_cast<std::size_t>(offset); i < entries.size(); ++i) {
+    struct stat attr {};
+    attr.st_ino = entries[i].inode;
+    attr.st_mode = entries[i].mode;
+    const std::size_t needed = fuse_add_direntry(req, buffer.data() + used, size - used, entries[i].name.c_str(), &attr,
+                                                 static_cast<off_t>(i + 1));
+    if (needed > size - used) break;
+    used += needed;
+  }
+  fuse_reply_buf(req, buffer.data(), used);
+}
+
+void Operations::releasedir(fuse_req_t req, Inode, fuse_file_info* fi) {
+  delete reinterpret_cast<OpenDirectory*>(fi->fh);
+  fuse_reply_err(req, 0);
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,274 @@
+#include "fs/runtime.hpp"
+
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+
+namespace sessionfs::fs {
+namespace {
+
+DialFailure failure_of(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::untrusted:
+      return DialFailure::untrusted;
+    case CloseReason::not_here:
+      return DialFailure::not_here;
+    case CloseReason::handshake_timeout:
+      return DialFailure::timed_out;
+    default:
+      return DialFailure::unreachable;
+  }
+}
+
+}  // namespace
+
+// A connection and the number by which the engine knows it.
+class Runtime::Link final : public ConnectionHandler, public std::enable_shared_from_this<Link> {
+ public:
+  Link(Runtime& runtime, ConnId id) : runtime_(runtime), id_(id) {}
+
+  void on_ready(const EndpointName&) override {
+    ready_ = true;
+    runtime_.host_.handle_dialled(id_, runtime_.now());
+    runtime_.pump();
+  }
+  void on_input(std::span<const std::byte> bytes) override {
+    const auto keep = shared_from_this();
+    runtime_.host_.handle_input(id_, bytes, runtime_.now());
+    runtime_.pump();
+  }
+  void on_drained() override {
+    const auto keep = shared_from_this();
+    runtime_.transmit(id_);
+    runtime_.pump();
+  }
+  void on_closed(CloseReason reason, std::string why) override {
+    const auto keep = shared_from_this();
+    spdlog::debug("connection {} ended: {}", id_, why);
+    runtime_.links_.erase(id_);
+    if (ready_) {
+      runtime_.host_.handle_closed(id_, runtime_.now());
+    } else {
+      runtime_.host_.handle_dial_failed(id_, failure_of(reason), runtime_.now());
+    }
+    runtime_.pump();
+  }
+
+  std::shared_ptr<SecureConnection> connection;
+  void adopt() { ready_ = true; }
+
+ private:
+  Runtime& runtime_;
+  ConnId id_;
+  bool ready_ = false;
+};
+
+Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes)
+    : io_(io),
+      timer_(io),
+      buffer_bytes_(buffer_bytes),
+      host_([this](const EndpointName& local, const SessionId& id, bool creator) {
+        return make_memories(local, id, creator);
+      }) {}
+
+Runtime::~Runtime() {
+  for (const auto& [id, link] : links_) {
+    if (!link->connection) continue;
+    link->connection->set_handler(nullptr);
+    link->connection->abort();
+  }
+}
+
+Time Runtime::now() const { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+void Runtime::pump() {
+  if (std::exchange(pumping_, true)) return;
+  while (const auto action = host_.poll_action()) perform(*action);
+  pumping_ = false;
+  arm_timer();
+}
+
+void Runtime::store_changes() {
+  while (const auto action = host_.poll_store()) store(*action->session);
+}
+
+void Runtime::perform(const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::store:
+      return store(*action.session);
+    case Action::Kind::dial:
+      return dial(action);
+    case Action::Kind::transmit:
+      return transmit(action.conn);
+    case Action::Kind::close:
+      return close(action.conn, action.flush);
+    case Action::Kind::wake:
+      return hooks_.wake(action.session);
+    case Action::Kind::arrived:
+      return hooks_.arrived(action.endpoint, action.service);
+    case Action::Kind::forget:
+      return forget(*action.session);
+  }
+}
+
+std::optional<Session::Memories> Runtime::make_memories(const EndpointName& local, const SessionId& id, bool creator) {
+  const auto path = hooks_.session_folder(local) / (id.hex() + (creator ? "-out" : "-in"));
+  try {
+    auto file = StateFile::create(path, buffer_bytes_);
+    auto memories = file->memories();
+    fresh_files_[{local, id, creator}] = std::move(file);
+    return memories;
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: a session cannot be made: {}", local.str(), error.what());
+    return std::nullopt;
+  }
+}
+
+void Runtime::store(Session& session) {
+  auto found = files_.find(&session);
+  if (found == files_.end()) {
+    const auto fresh = fresh_files_.extract({session.local(), session.id(), session.creator()});
+    if (fresh.empty()) return;  // forgotten meanwhile
+    found = files_.emplace(&session, std::move(fresh.mapped())).first;
+  }
+  found->second->save(session.image());
+  host_.handle_stored(session, session.recv_buffer().received(), now());
+}
+
+void Runtime::forget(const Session& session) {
+  if (const auto file = files_.find(&session); file != files_.end()) {
+    file->second->remove();
+    files_.erase(file);
+  }
+  hooks_.forgotten(session);
+}
+
+void Runtime::restore(Endpoint& endpoint, const std::filesystem::path& path) {
+  auto file = StateFile::open(path);
+  const auto image = file->load();
+  if (!image || image->local != endpoint.name) throw std::runtime_error(path.string() + ": holds no whole session");
+  auto memories = file->memories();
+  fresh_files_[{image->local, image->id, image->creator}] = std::move(file);
+  host_.restore(endpoint, *image, std::move(memories), random_seed(), now());
+}
+
+void Runtime::dial(const Action& action) {
+  const ConnId conn = action.conn;
+  links_[conn] = std::make_shared<Link>(*this, conn);
+  const auto& session = action.session;
+  const bool first = session->state() == State::connecting;
+  hooks_.resolve(session->peer(), session->service(), first, [this, conn, session](const Resolved& result) {
+    resolved(conn, session, result);
+    pump();
+  });
+}
+
+void Runtime::resolved(ConnId conn, const std::shared_ptr<Session>& session, const Resolved& result) {
+  const auto found = links_.find(conn);
+  if (found == links_.end()) return;  // no longer wanted
+  const auto* addresses = std::get_if<Addresses>(&result);
+  const auto identity = hooks_.identity(session->local());
+  if (addresses == nullptr || identity == nullptr) {
+    links_.erase(found);
+    const auto* failure = std::get_if<DialFailure>(&result);
+    return host_.handle_dial_failed(conn, failure != nullptr ? *failure : DialFailure::unreachable, now());
+  }
+  found->second->connection = ::sessionfs::fs::dial(io_, *identity, session->peer(), *addresses, found->second.get());
+}
+
+void Runtime::adopt(std::shared_ptr<SecureConnection> connection) {
+  const ConnId conn = host_.handle_incoming(connection->local_name(), connection->peer(), now());
+  const auto link = std::make_shared<Link>(*this, conn);
+  link->adopt();
+  link->connection = std::move(connection);
+  links_[conn] = link;
+  link->connection->set_handler(link.get());
+  pump();
+}
+
+void Runtime::transmit(ConnId conn) {
+  const auto found = links_.find(conn);
+  if (found == links_.end() || !found->second->connection) return;
+  const auto link = found->second;
+  Transmit out;
+  while (link->connection->takes_more() && host_.poll_transmit(conn, out, now()))
+    link->connection->send(out.head(), out.body);
+}
+
+void Runtime::close(ConnId conn, bool flush) {
+  const auto found = links_.find(conn);
+  if (found == links_.end()) return;
+  const auto connection = found->second->connection;
+  links_.erase(found);
+  if (!connection) return;
+  connection->set_handler(nullptr);
+  if (flush) {
+    connection->close_after_flush();
+  } else {
+    connection->abort();
+  }
+}
+
+void Runtime::drop_connections_without(const std::vector<boost::asio::ip::address>& addresses) {
+  std::vector<ConnId> dead;
+  for (const auto& [conn, link] : links_) {
+    if (!link->connection) continue;
+    const auto local = link->connection->local_endpoint().address();
+    if (local.is_unspecified() || local.is_loopback()) continue;
+    if (std::ranges::find(addresses, local) == addresses.end()) dead.push_back(conn);
+  }
+  for (const ConnId conn : dead) {
+    close(conn, false);
+    host_.handle_closed(conn, now());
+  }
+}
+
+std::shared_ptr<SecureConnection> Runtime::connection_of(const Session& session) const {
+  const auto found = links_.find(session.channel());
+  return found == links_.end() ? nullptr : found->second->connection;
+}
+
+void Runtime::arm_timer() {
+  const auto next = host_.next_timeout();
+  if (!next) {
+    armed_.reset();
+    timer_.cancel();
+    return;
+  }
+  if (armed_ && *armed_ <= *next) return;
+  armed_ = next;
+  timer_.expires_at(std::chrono::steady_clock::time_point(*next));
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    armed_.reset();
+    host_.handle_timeout(now());
+    pump();
+  });
+}
+
+std::vector<std::byte> random_bytes(std::size_t count) {
+  std::vector<std::byte> bytes(count);
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1)
+    throw std::runtime_error("the system gives no random numbers");
+  return bytes;
+}
+
+SessionId random_session_id() {
+  SessionId id;
+  const auto bytes = random_bytes(id.bytes.size());
+  std::memcpy(id.bytes.data(), bytes.data(), bytes.size());
+  return id;
+}
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  const auto bytes = random_bytes(sizeof(seed));
+  std::memcpy(&seed, bytes.data(), sizeof(seed));
+  return seed;
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,106 @@
+// The engine's driver: does what its actions say with connections, timers and state files. It decides nothing.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "engine/host.hpp"
+#include "fs/state_file.hpp"
+#include "fs/transport/dial.hpp"
+
+namespace sessionfs::fs {
+
+class Runtime {
+ public:
+  using Addresses = std::vector<boost::asio::ip::tcp::endpoint>;
+  using Resolved = std::variant<Addresses, DialFailure>;
+
+  /// What the runtime needs of its surroundings, and whom it tells. All are called from the event loop.
+  struct Hooks {
+    /// Where `peer` is now; `done` is called exactly once, never from inside the call.
+    std::function<void(const EndpointName& peer, const std::string& service, bool first,
+                       std::function<void(Resolved)> done)>
+        resolve;
+    /// What proves that we are `local`; null when it does not reside here.
+    std::function<std::shared_ptr<const TlsIdentity>(const EndpointName& local)> identity;
+    /// The folder of the endpoint's sessions.
+    std::function<std::filesystem::path(const EndpointName& local)> session_folder;
+    std::function<void(const std::shared_ptr<Session>&)> wake;
+    std::function<void(const EndpointName&, const std::string& service)> arrived;
+    std::function<void(const Session&)> forgotten;
+  };
+
+  Runtime(boost::asio::io_context& io, std::size_t buffer_bytes);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
+
+  [[nodiscard]] Host& host() { return host_; }
+  [[nodiscard]] Time now() const;
+
+  /// Does all that the engine asks for now. Call it after whatever has touched the host.
+  void pump();
+  /// Stores what has changed. Call it before an application is told of a change.
+  void store_changes();
+
+  /// A connection from outside, its peer proven.
+  void adopt(std::shared_ptr<SecureConnection> connection);
+
+  /// A session from its state file goes on. Throws what StateFile::open() throws.
+  void restore(Endpoint& endpoint, const std::filesystem::path& file);
+
+  /// Lets go of every connection whose local address is not among `addresses`: it cannot carry anything any more.
+  void drop_connections_without(const std::vector<boost::asio::ip::address>& addresses);
+
+  /// The connection that carries `session` now, or null.
+  [[nodiscard]] std::shared_ptr<SecureConnection> connection_of(const Session& session) const;
+  [[nodiscard]] std::size_t connections() const { return links_.size(); }
+
+ private:
+  class Link;
+  struct FileKey {
+    EndpointName local;
+    SessionId id;
+    bool creator = false;
+    friend auto operator<=>(const FileKey&, const FileKey&) = default;
+  };
+
+  std::optional<Session::Memories> make_memories(const EndpointName& local, const SessionId& id, bool creator);
+  void perform(const Action& action);
+  void store(Session& session);
+  void dial(const Action& action);
+  void resolved(ConnId conn, const std::shared_ptr<Session>& session, const Resolved& result);
+  void transmit(ConnId conn);
+  void close(ConnId conn, bool flush);
+  void forget(const Session& session);
+  void arm_timer();
+
+  boost::asio::io_context& io_;
+  boost::asio::steady_timer timer_;
+  std::optional<Time> armed_;
+  std::size_t buffer_bytes_;
+  Hooks hooks_;
+  Host host_;
+  std::unordered_map<ConnId, std::shared_ptr<Link>> links_;
+  std::map<FileKey, std::shared_ptr<StateFile>> fresh_files_;  // of sessions that the host is just making
+  std::unordered_map<const Session*, std::shared_ptr<StateFile>> files_;
+  bool pumping_ = false;
+};
+
+/// `count` bytes of the system's randomness.
+std::vector<std::byte> random_bytes(std::size_t count);
+SessionId random_session_id();
+std::uint64_t random_seed();
+
+}  // namespace sessionfs::fs
