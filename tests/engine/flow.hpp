@@ -1,0 +1,83 @@
+// Applications of the small world: flows of known bytes over sessions, which check all that they read.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/engine/pair.hpp"
+
+namespace sessionfs::test {
+
+/// How an application ends its side of a session.
+enum class Ending : std::uint8_t {
+  finish,  // finish when all is written, read to the end, close
+  close,   // close as soon as all is written, whatever comes from the other side
+};
+
+struct FlowEnd {
+  std::size_t node = 0;
+  EndpointName name;
+  bool creator = false;
+  std::uint64_t total = 0;  // bytes to write
+  Ending ending = Ending::finish;
+  std::size_t most_bytes = 4096;  // in one read or write
+  unsigned pause_percent = 10;    // how often it does something else first
+
+  std::shared_ptr<Session> session;  // null: not there now
+  std::uint64_t written = 0;         // what the application was told
+  std::uint64_t read = 0;
+  std::uint64_t reading = 0;                  // bytes of a read that is not answered yet
+  std::optional<std::uint64_t> final_offset;  // where its writing has ended
+  bool saw_end = false;
+  bool closed = false;
+  bool aborted = false;
+  bool paused = false;
+  Failure failure = Failure::none;
+};
+
+struct Flow {
+  SessionId id;
+  std::string target;           // service.object@domain~label
+  std::array<FlowEnd, 2> ends;  // 0 is the creator
+  bool may_fail = false;        // an abort, or a creator that crashed before its session stood
+  bool started = false;
+  bool stood = false;  // at its creator
+
+  [[nodiscard]] std::uint64_t salt(std::size_t writer) const { return id.bytes[15] * 2 + writer + 1000; }
+};
+
+/// The applications of a World.
+class Flows {
+ public:
+  explicit Flows(World& world);
+
+  /// A session from endpoint `from` at `node` to `service` of `to` at `peer`; its bytes go both ways.
+  Flow& add(std::size_t node, const EndpointName& from, std::size_t peer, const EndpointName& to,
+            const std::string& service, std::uint64_t bytes_out, std::uint64_t bytes_back);
+  /// Opens it; what it then does, it does by itself.
+  void start(Flow& flow);
+  void run(Flow& flow, std::size_t end);
+  void abort(Flow& flow, std::size_t end);
+  /// All ends have closed.
+  [[nodiscard]] bool done() const;
+  [[nodiscard]] std::string describe() const;
+
+  std::vector<std::unique_ptr<Flow>> flows;
+
+ private:
+  void work(Flow& flow, std::size_t end);
+  bool read(Flow& flow, std::size_t end);
+  bool write(Flow& flow, std::size_t end);
+  void close(Flow& flow, FlowEnd& mine);
+  void ended(Flow& flow, std::size_t end);
+  void attach(std::size_t node, const EndpointName& local, const std::shared_ptr<Session>& session);
+  void restarted(std::size_t node);
+  void crashed();
+  void check(const Flow& flow, std::size_t end) const;
+
+  World& world_;
+};
+
+}  // namespace sessionfs::test

@@ -1,0 +1,132 @@
+#include "fs/state_file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+
+namespace sessionfs::fs {
+namespace {
+
+constexpr std::size_t capacity = 64 * 1024;
+
+SessionImage some_image(std::uint64_t written) {
+  SessionImage image;
+  image.id.bytes.fill(7);
+  image.local = *EndpointName::parse("a@local");
+  image.peer = *EndpointName::parse("b@local");
+  image.service = "file";
+  image.file_name = "file.b@local";
+  image.creator = true;
+  image.sent.written = written;
+  return image;
+}
+
+class StateFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ =
+        std::filesystem::path(testing::TempDir()) /
+        ("state-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+    path_ = folder_ / "session";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path folder_;
+  std::filesystem::path path_;
+};
+
+TEST_F(StateFileTest, WhatWasPutThereIsThereAgain) {
+  {
+    const auto file = StateFile::create(path_, capacity);
+    auto memories = file->memories();
+    ASSERT_TRUE(memories.send->reserve(100));
+    ASSERT_TRUE(memories.receive->reserve(100));
+    std::memset(memories.send->bytes().data(), 's', 100);
+    std::memset(memories.receive->bytes().data(), 'r', 100);
+    file->save(some_image(100));
+  }
+  struct stat st {};
+  ASSERT_EQ(stat(path_.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600U);
+  const auto file = StateFile::open(path_);
+  const auto image = file->load();
+  ASSERT_TRUE(image);
+  EXPECT_EQ(image->sent.written, 100U);
+  EXPECT_EQ(image->file_name, "file.b@local");
+  auto memories = file->memories();
+  EXPECT_EQ(memories.send->bytes()[99], std::byte{'s'});
+  EXPECT_EQ(memories.receive->bytes()[99], std::byte{'r'});
+}
+
+TEST_F(StateFileTest, TheNewestWholeImageCounts) {
+  auto file = StateFile::create(path_, capacity);
+  EXPECT_FALSE(file->load());
+  for (std::uint64_t n = 1; n <= 10; ++n) {
+    file->save(some_image(n));
+    EXPECT_EQ(file->load()->sent.written, n);
+  }
+}
+
+TEST_F(StateFileTest, ADamagedImageFallsBackToTheOneBefore) {
+  {
+    const auto file = StateFile::create(path_, capacity);
+    file->save(some_image(1));
+    file->save(some_image(2));
+  }
+  // The second save went to the other slot; one of both offsets holds the newest image.
+  for (const std::streamoff slot : {512, 2048}) {
+    std::fstream raw(path_, std::ios::in | std::ios::out | std::ios::binary);
+    raw.seekg(slot + 40);
+    const char before = static_cast<char>(raw.get());
+    raw.seekp(slot + 40);
+    raw.put(static_cast<char>(before ^ 1));
+    raw.close();
+    const auto image = StateFile::open(path_)->load();
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->sent.written, slot == 512 ? 1U : 2U) << slot;
+    std::fstream repaired(path_, std::ios::in | std::ios::out | std::ios::binary);
+    repaired.seekp(slot + 40);
+    repaired.put(before);
+  }
+}
+
+TEST_F(StateFileTest, WhatIsNoStateFileIsRefused) {
+  EXPECT_THROW(StateFile::open(path_), std::system_error);
+  std::ofstream(path_) << "something else";
+  EXPECT_THROW(StateFile::open(path_), std::runtime_error);
+  std::filesystem::remove(path_);
+  { const auto file = StateFile::create(path_, capacity); }
+  std::filesystem::resize_file(path_, 5000);
+  EXPECT_THROW(StateFile::open(path_), std::runtime_error);
+  EXPECT_THROW(StateFile::create(path_, capacity), std::system_error) << "it is there already";
+}
+
+TEST_F(StateFileTest, BlocksComeAndGoWithTheContent) {
+  const auto file = StateFile::create(path_, std::size_t{1} << 20);
+  auto memories = file->memories();
+  struct stat st {};
+  ASSERT_EQ(stat(path_.c_str(), &st), 0);
+  EXPECT_LE(st.st_blocks * 512, 16 * 1024);
+  ASSERT_TRUE(memories.send->reserve(std::size_t{1} << 20));
+  std::memset(memories.send->bytes().data(), 1, std::size_t{1} << 20);
+  memories.send->release();
+  ASSERT_EQ(stat(path_.c_str(), &st), 0);
+  EXPECT_LE(st.st_blocks * 512, 16 * 1024);
+  EXPECT_EQ(memories.send->bytes()[5], std::byte{0});
+}
+
+TEST_F(StateFileTest, RemovedWhileInUseItStaysForItsOwners) {
+  auto file = StateFile::create(path_, capacity);
+  auto memories = file->memories();
+  file->remove();
+  file.reset();
+  EXPECT_FALSE(std::filesystem::exists(path_));
+  memories.send->bytes()[0] = std::byte{1};
+}
+
+}  // namespace
+}  // namespace sessionfs::fs

@@ -1,0 +1,245 @@
+// The program snsd, as a person and an init system see it.
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <sstream>
+
+#include "tests/sns/fixtures.hpp"
+
+extern char** environ;  // NOLINT(readability-redundant-declaration): not in every libc's headers
+
+namespace sessionfs::sns {
+namespace {
+
+// A program that this test has started; killed with it.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments) {
+    std::array<int, 2> out{};
+    std::array<int, 2> err{};
+    if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, err[1], 2);
+    std::vector<std::string> words{SNSD_PROGRAM};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
+    for (auto& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    const int result = ::posix_spawn(&pid_, SNSD_PROGRAM, &actions, nullptr, argv.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(out[1]);
+    ::close(err[1]);
+    out_ = out[0];
+    err_ = err[0];
+    if (result != 0) throw std::runtime_error(std::strerror(result));
+  }
+  ~Program() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      wait();
+    }
+    ::close(out_);
+    ::close(err_);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const { ::kill(pid_, number); }
+  /// Its exit status, or minus the signal that has ended it.
+  int wait() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  std::string output_line() const { return read(out_, true); }
+  std::string all_output() const { return read(out_, false); }
+  std::string all_errors() const { return read(err_, false); }
+
+ private:
+  static std::string read(int file, bool one_line) {
+    std::string text;
+    char c = 0;
+    pollfd ready{file, POLLIN, 0};
+    const auto limit_ms = static_cast<int>(std::chrono::milliseconds(test_limit).count());
+    while (::poll(&ready, 1, limit_ms) > 0 && ::read(file, &c, 1) == 1) {
+      text += c;
+      if (one_line && c == '\n') break;
+    }
+    return text;
+  }
+  pid_t pid_ = -1;
+  int out_ = -1;
+  int err_ = -1;
+};
+
+struct Outcome {
+  int status = 0;
+  std::string output;
+  std::string errors;
+};
+
+Outcome run(const std::vector<std::string>& arguments) {
+  Program program(arguments);
+  Outcome outcome;
+  outcome.output = program.all_output();
+  outcome.errors = program.all_errors();
+  outcome.status = program.wait();
+  return outcome;
+}
+
+void expect_one_line(const std::string& text) {
+  EXPECT_TRUE(text.starts_with("snsd: ")) << text;
+  EXPECT_EQ(text.find('\n'), text.size() - 1) << text;
+}
+
+class SnsdTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::string state() const { return (folder_.path() / "state").string(); }
+  std::unique_ptr<Program> serve(const std::string& listen = "127.0.0.1:0") {
+    auto program = std::make_unique<Program>(
+        std::vector<std::string>{"--domain", "verkstad.net", "--listen", listen, "--state", state()});
+    const auto line = program->output_line();
+    const std::string expected = "snsd: serving verkstad.net on ";
+    EXPECT_TRUE(line.starts_with(expected)) << line << program->all_errors();
+    served_at_ = line.substr(expected.size(), line.size() - expected.size() - 1);
+    return program;
+  }
+  std::optional<JoinToken> token(std::vector<std::string> more = {}) {
+    more.insert(more.begin(), {"token", "--state", state()});
+    const auto outcome = run(more);
+    EXPECT_EQ(outcome.status, 0) << outcome.errors;
+    EXPECT_EQ(outcome.errors, "");
+    return parse_join_token(outcome.output);
+  }
+  Membership join_by(const JoinToken& by) {
+    std::optional<Status> result;
+    Membership made;
+    join(io_, by, [&](Status status, Membership membership) {
+      result = status;
+      made = std::move(membership);
+    });
+    if (!run_until(io_, [&] { return result.has_value(); })) std::abort();
+    EXPECT_EQ(*result, Status::ok);
+    return made;
+  }
+
+  TemporaryFolder folder_;
+  asio::io_context io_;
+  std::string served_at_;
+};
+
+TEST_F(SnsdTest, HelpAndVersion) {
+  for (const char* option : {"--help", "--version"}) {
+    const auto outcome = run({option});
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_NE(outcome.output.find(option == std::string("--help") ? "--domain" : "snsd "), std::string::npos);
+    EXPECT_EQ(outcome.errors, "");
+  }
+  EXPECT_EQ(run({"token", "--help"}).status, 0);
+}
+
+TEST_F(SnsdTest, BadUsageIsTwo) {
+  const std::vector<std::vector<std::string>> cases{{},
+                                                    {"--bogus"},
+                                                    {"--domain"},
+                                                    {"--domain", "no domain"},
+                                                    {"--domain", "d", "--listen", "nonsense"},
+                                                    {"--domain", "d", "--listen", "127.0.0.1:70000"},
+                                                    {"token", "--expires", "0"},
+                                                    {"token", "--expires", "soon"},
+                                                    {"token", "--address", "a b"},
+                                                    {"nonsense"}};
+  for (const auto& arguments : cases) {
+    const auto outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.output, "");
+    expect_one_line(outcome.errors);
+  }
+}
+
+TEST_F(SnsdTest, FailureIsOne) {
+  auto outcome = run({"token", "--state", state()});
+  EXPECT_EQ(outcome.status, 1);
+  expect_one_line(outcome.errors);
+  const auto server = serve();
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--domain", "verkstad.net", "--listen", "127.0.0.1:0", "--state", state()},
+           {"--domain", "verkstad.net", "--listen", served_at_, "--state", state() + "2"},
+           {"--domain", "verkstad.net", "--listen", "127.0.0.1:0", "--state", "/dev/null/x"},
+           {"token", "--domain", "example.com", "--state", state()}}) {
+    outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ(outcome.output, "");
+    expect_one_line(outcome.errors);
+  }
+}
+
+TEST_F(SnsdTest, SignalsEndItCleanly) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    const auto server = serve();
+    server->signal(number);
+    EXPECT_EQ(server->wait(), 0);
+  }
+}
+
+TEST_F(SnsdTest, ATokenLetsAHostJoin) {
+  const auto server = serve();
+  const auto made = token();
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->domain, "verkstad.net");
+  EXPECT_EQ(made->servers, std::vector{served_at_});
+  Client client(io_, join_by(*made));
+  EXPECT_EQ(Asker(io_, client).new_ep(endpoint("alice@verkstad.net"), KeyPair::generate()), Status::ok);
+
+  const auto elsewhere = token({"--address", "10.77.0.3:4701", "--address", "sns.verkstad.net", "--expires", "60"});
+  ASSERT_TRUE(elsewhere);
+  EXPECT_EQ(elsewhere->servers, (std::vector<std::string>{"10.77.0.3:4701", "sns.verkstad.net"}));
+}
+
+TEST_F(SnsdTest, TokensOfAWildcardNameAnAddressThatCanBeReached) {
+  const auto server = serve("0.0.0.0:0");
+  const auto port = served_at_.substr(served_at_.rfind(':'));
+  const auto made = token();
+  ASSERT_TRUE(made);
+  ASSERT_FALSE(made->servers.empty());
+  for (const auto& address : made->servers) {
+    EXPECT_TRUE(address.ends_with(port)) << address;
+    EXPECT_FALSE(address.starts_with("0.0.0.0")) << address;
+  }
+}
+
+TEST_F(SnsdTest, WhatWasAnsweredWithOkOutlivesSigkill) {
+  std::unique_ptr<Client> client;
+  const KeyPair key = KeyPair::generate();
+  std::string listen = "127.0.0.1:0";
+  for (int round = 0; round < 5; ++round) {
+    const auto server = serve(listen);
+    listen = served_at_;
+    if (!client) client = std::make_unique<Client>(io_, join_by(token().value()));
+    Asker ask(io_, *client);
+    for (int i = 0; i < round; ++i) {
+      EXPECT_EQ(ask.get_service({"file", endpoint("e" + std::to_string(i) + "@verkstad.net")}), Status::ok);
+      EXPECT_EQ(ask.info, (EndpointInfo{3, key.public_key(), {v4(7, 7)}}));
+    }
+    const auto name = endpoint("e" + std::to_string(round) + "@verkstad.net");
+    EXPECT_EQ(ask.new_ep(name, key), Status::ok);
+    EXPECT_EQ(ask.new_service({"file", name}, key), Status::ok);
+    EXPECT_EQ(ask.change_ep(name, key, 3, {v4(7, 7)}), Status::ok);
+    server->signal(SIGKILL);
+    EXPECT_EQ(server->wait(), -SIGKILL);
+  }
+}
+
+}  // namespace
+}  // namespace sessionfs::sns
