@@ -1,0 +1,144 @@
+"""Tests of two daemons, on the hosts A and B, and a name server on C."""
+
+import errno
+import os
+
+from hosts.world import World
+from support.daemon import Pump, opened, state_word
+from support.processes import SOON_S, Late, wait_until
+from support.suite import TestCase
+
+MIB = 1 << 20
+# A break is over when the transfer goes on: detection of silence, retries and a new handshake on a busy machine.
+RECOVERY_LIMIT_S = 60
+
+
+class HostsTestCase(TestCase):
+    """One world for all tests of a class, with endpoints a@ and b@ and the service `file` at b@."""
+
+    config = ""
+    limit_s = 240
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = cls.enterClassContext(World()) if hasattr(cls, "enterClassContext") else cls._enter(World())
+        cls.a, cls.b = cls.world.a, cls.world.b
+        cls.at_a, cls.at_b = cls.world.start(cls.config)
+        cls.at_b.serve("file")
+        cls.serial = 0
+
+    @classmethod
+    def _enter(cls, world):
+        entered = world.__enter__()
+        cls.addClassCleanup(world.close)
+        return entered
+
+    def describe(self):
+        return self.world.describe()
+
+    def session(self):
+        """A new session from a@ to b@: its file at A and its file at B."""
+        type(self).serial += 1
+        label = f"t{self.serial}"
+
+        def dialled():
+            # Just after a host has moved, the name server may not know yet where it is.
+            try:
+                return self.at_a.dial(self.at_b, "file", label)
+            except OSError as error:
+                if error.errno not in (errno.EHOSTUNREACH, errno.ETIMEDOUT):
+                    raise
+                return None
+        ours = wait_until(dialled, "A can dial B", SOON_S)
+        theirs = self.at_b.accept("file")
+        return ours, theirs
+
+    def end(self, *files):
+        for file in files:
+            os.unlink(file)
+
+    def carries(self, ours, theirs):
+        """The session works in both directions."""
+        for source, sink in ((ours, theirs), (theirs, ours)):
+            with opened(source, os.O_WRONLY) as out, opened(sink, os.O_RDONLY) as data:
+                os.write(out, b"works")
+                got = b""
+                while len(got) < 5:
+                    got += os.read(data, 5)
+            self.assertEqual(got, b"works")
+
+
+class Transfer:
+    """Bytes on their way from one session file to the other, in one process each, with marks of progress.
+
+    The sender goes only a little beyond the mark that is waited for, or as far as flow_to() says, so that what happens
+    at a mark happens in the midst of the transfer on machines of any speed.
+    """
+
+    def __init__(self, world, source, sink, size, files="usr"):
+        self.world, self.size = world, size
+        self.receiver = Pump("receive", sink, world.folder, size=size)
+        self.sender = Pump("send", source, world.folder, size=size, source=files, gated=True)
+
+    def arrived(self):
+        return self.receiver.carried()
+
+    def flow_to(self, mark):
+        """Lets bytes up to the mark go."""
+        self.sender.flow_to(mark)
+
+    def wait_for(self, mark, limit_s=RECOVERY_LIMIT_S):
+        """Waits until `mark` bytes have arrived. It may take long, as long as something arrives all the time."""
+        mark = min(mark, self.size)
+        self.flow_to(mark + MIB)
+        while True:
+            before = self.arrived()
+            if before >= mark:
+                return
+            wait_until(lambda seen=before: self.arrived() > seen or not self.receiver.running(),
+                       f"more than {before} of {self.size} bytes arrive", limit_s, interval_s=0.002)
+            if not self.receiver.running() and self.arrived() < mark:
+                raise Late(f"the receiver ended at {self.arrived()} of {self.size} bytes: {self.receiver.result()}")
+
+    def result(self, limit_s=RECOVERY_LIMIT_S):
+        """Both ends are done and say the same."""
+        self.wait_for(self.size, limit_s)
+        sent, received = self.sender.result(limit_s), self.receiver.result(limit_s)
+        if sent != received or sent["bytes"] != self.size:
+            raise AssertionError(f"sent {sent}, received {received}")
+        return received
+
+
+def at_marks(transfers, count):
+    """Yields 1 to `count` while all transfers are on their way, the marks spread evenly over them."""
+    for number in range(1, count + 1):
+        for transfer in transfers:
+            transfer.wait_for(transfer.size * number // (count + 1))
+        for transfer in transfers:
+            transfer.flow_to(int(transfer.size * (number + 0.9)) // (count + 1))
+        yield number
+
+
+def connected(world):
+    """The connections that carry something between A and B now; waits until there is one."""
+    return wait_until(lambda: world.a.connections(world.b), "A and B are connected", RECOVERY_LIMIT_S)
+
+
+def swapped(connection):
+    return connection[2:] + connection[:2]
+
+
+def gone(world, connections):
+    """Whether none of these connections (as A sees them) can carry anything any more: one side has given it up."""
+    return not (connections & world.a.connections(world.b) &
+                {swapped(connection) for connection in world.b.connections(world.a)})
+
+
+def wait_gone(world, connections):
+    wait_until(lambda: gone(world, connections), f"{connections} are given up", RECOVERY_LIMIT_S)
+
+
+def not_active(*sessions):
+    """Waits until these sessions have noticed that there is no connection."""
+    for session in sessions:
+        wait_until(lambda s=session: state_word(s) != "active", f"{session} notices the break", SOON_S)
