@@ -70,7 +70,7 @@ class Session {
 
   /// A new session: of its creator it begins in CONNECTING and dials, of the other side in ACTIVE once accept() is
   /// called. `seed` makes the jitter of its retries.
-  Session(const SessionImage& fresh, Memories memories, std::uint64_t seed, Time now);
+  Session(const SessionImage& image, Memories memories, std::uint64_t seed, Time now);
 
   /// A stored session goes on: in READY_RESUME, SUSPENDED or CLOSED. One that never stood is over.
   static std::shared_ptr<Session> restore(const SessionImage& image, Memories memories, std::uint64_t seed, Time now);
@@ -169,14 +169,16 @@ class Session {
   void drop_channel(bool flush);
   void open_channel(ConnId conn, Time now);
   void end_channel(Time now);
-  void schedule_retry(Duration delay);
+  void schedule_retry(Time at);
   Duration jittered(Duration delay);
   void lose(Failure failure);
   void deny(ResumeDenial reason);
+
+  // session_messages.cpp: what the network says
+  [[nodiscard]] Event event_of(const Resume& message) const;
+  [[nodiscard]] static Failure failure_of(ConnectDenial reason);
   void handle_resume_denied(const ResumeDenied& message, Time now);
   bool handle_resume_ok(const ResumeOk& message, Time now);
-  Event event_of(const Resume& message) const;
-  Failure failure_of(ConnectDenial reason) const;
 
   // session_stream.cpp: bytes and checkpoints
   [[nodiscard]] Progress progress() const;

@@ -119,9 +119,10 @@ std::optional<Message> decode_resume(ByteReader& in) {
   m.id = take_id(in);
   m.generation = in.number<std::uint64_t>();
   m.attempt = in.number<std::uint64_t>();
-  m.from_creator = in.number<std::uint8_t>() != 0;
+  const auto from_creator = in.number<std::uint8_t>();
+  m.from_creator = from_creator == 1;
   const auto progress = take_progress(in);
-  if (!progress) return std::nullopt;
+  if (!progress || from_creator > 1) return std::nullopt;
   m.progress = *progress;
   return m;
 }

@@ -20,6 +20,7 @@ Flows::Flows(World& world) : world_(world) {
     world_.after(later, [this, node, local, service] {
       world_.with(node, [&](Host& host) {
         Endpoint* endpoint = host.find_endpoint(local);
+        if (endpoint == nullptr) return;  // it has moved
         while (const auto session = host.accept(*endpoint, service)) {
           if (world_.random.chance(10)) {
             host.give_back(*endpoint, session);
@@ -74,6 +75,16 @@ void Flows::attach(std::size_t node, const EndpointName& local, const std::share
       flow->ends[1].session = session;
       run(*flow, 1);
     }
+}
+
+void Flows::move(std::size_t from, std::size_t to) {
+  for (const std::size_t node : {from, to})
+    if (world_.nodes[node]->host) world_.crash(node, true);
+  crashed();
+  for (auto& flow : flows)
+    for (auto& end : flow->ends)
+      if (end.node == from) end.node = to;
+  world_.move(from, to);
 }
 
 void Flows::crashed() {

@@ -60,6 +60,8 @@ class Flows {
   void start(Flow& flow);
   void run(Flow& flow, std::size_t end);
   void abort(Flow& flow, std::size_t end);
+  /// All that resides at host `from` goes on at `to`, where nothing resides.
+  void move(std::size_t from, std::size_t to);
   /// All ends have closed.
   [[nodiscard]] bool done() const;
   [[nodiscard]] std::string describe() const;

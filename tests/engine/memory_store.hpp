@@ -74,6 +74,14 @@ class MemoryStore {
     for (const auto& [key, entry] : entries_) keys.push_back(key);
     return keys;
   }
+  /// Another store with a copy of all that is in this one.
+  [[nodiscard]] MemoryStore copy() const {
+    MemoryStore other(capacity_);
+    for (const auto& [key, entry] : entries_)
+      other.entries_[key] = {std::make_shared<Bytes>(*entry.send), std::make_shared<Bytes>(*entry.receive),
+                             entry.image};
+    return other;
+  }
   [[nodiscard]] bool empty() const { return entries_.empty(); }
   /// While true no further memory can be reserved.
   void set_full(bool full) { *full_ = full; }

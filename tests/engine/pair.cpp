@@ -1,7 +1,5 @@
 #include "tests/engine/pair.hpp"
 
-#include <set>
-
 namespace sessionfs::test {
 namespace {
 
@@ -222,8 +220,7 @@ void World::establish(std::size_t index, std::uint64_t life, ConnId conn, const 
                       const EndpointName& to) {
   Node& node = *nodes[index];
   if (node.life != life || !node.host || !node.conns.contains(conn)) return;  // no longer wanted
-  std::size_t target = 0;
-  while (target < nodes.size() && !nodes[target]->endpoints.contains(to)) ++target;
+  const std::size_t target = residence(to);
   if (target < nodes.size() && nodes[target]->mute) return;
   if (target == nodes.size() || !nodes[target]->host || nodes[target]->refuses || node.refuses) {
     node.conns.erase(conn);
@@ -245,6 +242,18 @@ void World::establish(std::size_t index, std::uint64_t life, ConnId conn, const 
     if (nodes[index]->life != life) return;
     with(index, [&](Host& host) { host.handle_dialled(conn, now_); });
   });
+}
+
+std::size_t World::residence(const EndpointName& name) const {
+  std::size_t newest = nodes.size();
+  std::uint64_t generation = 0;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const auto found = nodes[i]->endpoints.find(name);
+    if (found == nodes[i]->endpoints.end() || found->second.generation <= generation) continue;
+    newest = i;
+    generation = found->second.generation;
+  }
+  return newest;
 }
 
 void World::transmit(std::size_t index, ConnId conn) {
@@ -360,121 +369,6 @@ void World::close(std::size_t index, ConnId conn, bool flush) {
   other.ending = true;
   const Time last = other.arriving.empty() ? now_ + pipe->delay : other.arriving.back().first;
   at(last, [this, shared = pipe, side = 1 - mine] { deliver(shared, side); });
-}
-
-// --- faults -------------------------------------------------------------------------------------------------------
-
-std::vector<std::shared_ptr<Pipe>> World::pipes() const {
-  std::vector<std::shared_ptr<Pipe>> pipes;
-  for (const auto& node : nodes)
-    for (const auto& [conn, end] : node->conns)
-      if (end.first && std::ranges::find(pipes, end.first) == pipes.end()) pipes.push_back(end.first);
-  return pipes;
-}
-
-void World::cut(const std::shared_ptr<Pipe>& pipe, Told told) {
-  say([&](auto& out) { out << "#" << pipe->sides[0].conn << " -- #" << pipe->sides[1].conn << " is cut"; });
-  for (std::size_t i : {0U, 1U}) {
-    Pipe::Side& side = pipe->sides[i];
-    if (!side.arriving.empty()) {
-      // A frame may be torn anywhere.
-      const std::size_t kept = random.between(0, side.arriving.size() - 1);
-      side.arriving.resize(kept + 1);
-      auto& torn = side.arriving.back().second;
-      torn.resize(random.between(0, torn.size()));
-    }
-    if (told == Told::both || (told == Told::first && i == 0) || (told == Told::second && i == 1)) {
-      side.ending = true;
-      const Time last = side.arriving.empty() ? now_ : side.arriving.back().first;
-      at(last, [this, pipe, i] { deliver(pipe, i); });
-    } else {
-      lose_silently(pipe, i == 0, i == 1);
-    }
-  }
-}
-
-void World::lose_silently(const std::shared_ptr<Pipe>& pipe, bool to_first, bool to_second) {
-  if (to_first) pipe->sides[0].lossy = true;
-  if (to_second) pipe->sides[1].lossy = true;
-}
-
-void World::crash(std::size_t index, bool silent) {
-  Node& node = *nodes[index];
-  say([&](auto& out) { out << "host " << index << " crashes" << (silent ? " without a sign" : ""); });
-  node.host.reset();
-  node.crash_after.reset();
-  node.forgotten.clear();
-  ++node.life;
-  for (const auto& [conn, end] : std::exchange(node.conns, {})) {
-    const auto& [pipe, mine] = end;
-    if (!pipe) continue;
-    pipe->sides[mine].open = false;
-    pipe->sides[1 - mine].ending = true;
-    if (silent) {
-      pipe->sides[1 - mine].lossy = true;
-    } else {
-      at(now_ + pipe->delay, [this, shared = pipe, side = 1 - mine] { deliver(shared, side); });
-    }
-  }
-}
-
-void World::restart(std::size_t index) {
-  Node& node = *nodes[index];
-  if (node.host) return;
-  node.host = std::make_unique<Host>([&node](const EndpointName& local, const SessionId& id, bool creator) {
-    return std::optional(node.store.make({local, id, creator}));
-  });
-  node.store.drop_unstored();
-  ++node.life;
-  say([&](auto& out) { out << "host " << index << " starts"; });
-  for (const auto& [name, residence] : node.endpoints) {
-    Endpoint& endpoint = node.host->add_endpoint(name, residence.generation, now_);
-    for (const auto& service : residence.services) (void)endpoint.services[service];
-    endpoint.tombstones = residence.tombstones;
-  }
-  for (const auto& key : node.store.keys()) {
-    const auto image = node.store.load(key);
-    ASSERT_TRUE(image) << "what was stored cannot be read";
-    node.host->restore(*node.host->find_endpoint(key.local), *image, node.store.memories(key), random.next(), now_);
-  }
-  with(index, [](Host&) {});
-  if (on_started && node.host) on_started(index);
-}
-
-// --- what always holds --------------------------------------------------------------------------------------------
-
-void World::check() {
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (!nodes[i]->host) continue;
-    std::set<ConnId> channels;
-    for (const auto& [name, endpoint] : nodes[i]->host->endpoints())
-      for (const auto& [file, session] : endpoint.sessions) {
-        check_session(i, *session);
-        const bool alone = session->channel() == 0 || channels.insert(session->channel()).second;
-        EXPECT_TRUE(alone) << "two sessions on one connection";
-      }
-  }
-}
-
-void World::check_session(std::size_t index, const Session& session) {
-  const auto& send = session.send_buffer();
-  const auto& receive = session.recv_buffer();
-  EXPECT_LE(send.acked(), send.sent());
-  EXPECT_LE(send.sent(), send.written());
-  EXPECT_LE(send.sent(), send.limit());
-  EXPECT_LE(send.written() - send.acked(), send.capacity());
-  EXPECT_LE(receive.read(), receive.held());
-  EXPECT_LE(receive.held(), receive.received());
-  EXPECT_LE(receive.received(), receive.limit());
-  EXPECT_TRUE(session.state() != State::active || session.channel() != 0) << "ACTIVE without a channel";
-  EXPECT_TRUE(session.channel() == 0 || nodes[index]->conns.contains(session.channel())) << "a channel that is none";
-  // Nothing is forgotten here that the other side has not stored.
-  for (const auto& node : nodes) {
-    const auto image = node->store.load({session.peer(), session.id(), !session.creator()});
-    EXPECT_TRUE(!image || send.acked() <= image->received.held)
-        << session.file_name() << " of host " << index << " has forgotten up to " << send.acked()
-        << ", the other side has stored up to " << image->received.held;
-  }
 }
 
 }  // namespace sessionfs::test

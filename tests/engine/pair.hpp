@@ -119,6 +119,10 @@ class World {
   static void lose_silently(const std::shared_ptr<Pipe>& pipe, bool to_first, bool to_second);
   void crash(std::size_t node, bool silent);
   void restart(std::size_t node);
+  /// All that resides at host `from`, which dies without a sign, goes on at host `to`, a generation higher.
+  void move(std::size_t from, std::size_t to);
+  /// The host where the newest residence of `name` is; nodes.size() when there is none.
+  [[nodiscard]] std::size_t residence(const EndpointName& name) const;
   std::vector<std::shared_ptr<Pipe>> pipes() const;
 
   Random random;
@@ -130,7 +134,8 @@ class World {
   Duration timer_lateness{};       // at most
   std::size_t pipe_bytes = 4096;   // in flight in one direction at most
   bool trace = false;
-  std::vector<Sent> sent;  // all control messages, when `record`
+  bool storage_goes_back = false;  // a test lays an older copy under a host on purpose
+  std::vector<Sent> sent;          // all control messages, when `record`
   bool record = false;
   // What applications are told: set by flow.hpp.
   std::function<void(std::size_t node, const std::shared_ptr<Session>&)> on_wake;

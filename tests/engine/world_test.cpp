@@ -15,10 +15,12 @@ constexpr Duration calm_limit = std::chrono::minutes(20);  // after the last fau
 struct Storm {
   World& world;
   Flows& flows;
-  Time end;
-  unsigned suspend_percent;
-  unsigned crash_percent;
-  unsigned abort_percent;
+  std::size_t spare = 0;  // a host where nothing resides
+  Time end{};
+  unsigned suspend_percent = 0;
+  unsigned crash_percent = 0;
+  unsigned abort_percent = 0;
+  unsigned move_percent = 0;
 };
 
 void network_fault(Storm& storm) {
@@ -98,9 +100,17 @@ void crash_fault(Storm& storm) {
   world.nodes[index]->crash_after = world.random.between(0, 60);
 }
 
+void move_fault(Storm& storm) {
+  const std::size_t from = storm.world.random.between(0, storm.world.nodes.size() - 1);
+  if (from == storm.spare) return;
+  storm.flows.move(from, storm.spare);
+  storm.spare = from;
+}
+
 void next_fault(Storm& storm) {
   World& world = storm.world;
   if (world.now() >= storm.end) return;
+  if (world.random.chance(storm.move_percent)) move_fault(storm);
   const auto dice = world.random.between(0, 99);
   if (dice < storm.crash_percent) {
     crash_fault(storm);
@@ -155,7 +165,8 @@ std::string left_over(const World& world) {
 
 void run_world(std::uint64_t seed, bool trace) {
   Random dice(seed * 0x9e3779b97f4a7c15 + 7);
-  World world(dice.next(), dice.chance(80) ? 2 : 3, std::size_t{1} << dice.between(8, 14));
+  const std::size_t residents = dice.chance(80) ? 2 : 3;
+  World world(dice.next(), residents + 1, std::size_t{1} << dice.between(8, 14));
   world.trace = trace;
   world.pipe_bytes = std::size_t{1} << dice.between(8, 16);
   world.most_delay = milliseconds(dice.between(2, dice.chance(20) ? 900 : 60));
@@ -163,17 +174,17 @@ void run_world(std::uint64_t seed, bool trace) {
   if (dice.chance(50)) world.timer_lateness = milliseconds(dice.between(1, 400));
   const EndpointName names[] = {endpoint_name("alice@home.test"), endpoint_name("bob@work.test"),
                                 endpoint_name("carol@work.test")};
-  for (std::size_t i = 0; i < world.nodes.size(); ++i) world.add_endpoint(i, names[i], {"file", "print"});
+  for (std::size_t i = 0; i < residents; ++i) world.add_endpoint(i, names[i], {"file", "print"});
   Flows flows(world);
-  Storm storm{world, flows, world.now() + seconds(dice.between(0, 40)), 0, 0, 0};
+  Storm storm{world, flows, residents, world.now() + seconds(dice.between(0, 40))};
   if (dice.chance(60)) storm.suspend_percent = 25;
   if (dice.chance(60)) storm.crash_percent = 15;
   if (dice.chance(15)) storm.abort_percent = 30;
+  if (dice.chance(40)) storm.move_percent = 8;
   const auto count = dice.between(1, 4);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::size_t from = dice.between(0, world.nodes.size() - 1);
-    const std::size_t to =
-        dice.chance(10) ? from : (from + dice.between(1, world.nodes.size() - 1)) % world.nodes.size();
+    const std::size_t from = dice.between(0, residents - 1);
+    const std::size_t to = dice.chance(10) ? from : (from + dice.between(1, residents - 1)) % residents;
     const auto size = [&] { return dice.chance(20) ? 0 : dice.between(1, std::uint64_t{1} << dice.between(3, 16)); };
     Flow& flow = flows.add(from, names[from], to, names[to], dice.chance(50) ? "file" : "print", size(), size());
     for (auto& end : flow.ends) {

@@ -1,0 +1,186 @@
+// What comes to a session from the network: its connections' ends, and the messages on them.
+#include <algorithm>
+
+#include "engine/session.hpp"
+
+namespace sessionfs {
+
+void Session::handle_dialled(ConnId conn, Time now) {
+  if (conn == attempt_conn_) apply(Event::dialled, now);
+}
+
+void Session::handle_dial_failed(ConnId conn, DialFailure failure, Time now) {
+  if (conn != attempt_conn_) return;
+  attempt_conn_ = 0;
+  switch (failure) {
+    case DialFailure::no_endpoint:
+      input_failure_ = Failure::no_endpoint;
+      break;
+    case DialFailure::timed_out:
+      input_failure_ = Failure::timed_out;
+      break;
+    case DialFailure::untrusted:
+      input_failure_ = Failure::untrusted;
+      break;
+    case DialFailure::unreachable:
+    case DialFailure::not_here:
+      input_failure_ = Failure::unreachable;
+      break;
+  }
+  apply(Event::dial_failed, now);
+}
+
+void Session::handle_closed(ConnId conn, Time now) {
+  if (conn == channel_) {
+    channel_ = 0;
+    const bool ending = channel_ending_;
+    channel_ending_ = checkpoint_due_ = suspend_due_ = abort_due_ = false;
+    ending_deadline_.reset();
+    wake_due_ = true;
+    if (!ending) apply(Event::channel_lost, now);
+  } else if (conn == attempt_conn_) {
+    attempt_conn_ = 0;
+    apply(Event::channel_lost, now);
+  }
+}
+
+Event Session::event_of(const Resume& message) const {
+  if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
+  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) return Event::peer_resume_gap;
+  return state_ == State::sent_resume && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
+}
+
+bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
+  // Who has sent, resumed or confirmed anything has had an answer to its CONNECT.
+  if (recv_.received() > 0 || send_.acked() > 0 || peer_attempt_ > 0 || peer_end_) return false;
+  const Progress fresh{0, message.limit, false, false};
+  Resume as_resume;
+  as_resume.progress = fresh;
+  input_conn_ = conn;
+  input_progress_ = &fresh;
+  peer_generation_ = std::max(peer_generation_, message.generation);
+  apply(event_of(as_resume), now);
+  if (channel_ == conn) greeting_ = Greeting::connect_ok;
+  input_progress_ = nullptr;
+  return true;
+}
+
+void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
+  input_conn_ = conn;
+  if (message.generation < peer_generation_) return deny(ResumeDenial::superseded);
+  if (message.generation == peer_generation_ && message.attempt <= peer_attempt_) return deny(ResumeDenial::stale);
+  peer_generation_ = message.generation;
+  peer_attempt_ = message.attempt;
+  store_due_ = true;
+  input_progress_ = &message.progress;
+  apply(event_of(message), now);
+  if (channel_ == conn) (void)take_progress(message.progress, now);
+  input_progress_ = nullptr;
+}
+
+Failure Session::failure_of(ConnectDenial reason) {
+  switch (reason) {
+    case ConnectDenial::access:
+      return Failure::access;
+    case ConnectDenial::backlog_full:
+      return Failure::backlog_full;
+    case ConnectDenial::not_here:
+      return Failure::unreachable;
+    case ConnectDenial::version:
+      return Failure::version;
+    case ConnectDenial::no_service:
+      break;
+  }
+  return Failure::no_service;
+}
+
+bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
+  if (message.generation < peer_generation_) return false;
+  // Its RESUMEs that are still on their way speak of a stream that has gone on since.
+  peer_attempt_ = message.generation > peer_generation_ ? message.attempt : std::max(peer_attempt_, message.attempt);
+  peer_generation_ = message.generation;
+  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) {
+    // The other side has accepted and does not know yet that the stream cannot go on.
+    channel_ = std::exchange(attempt_conn_, 0);
+    abort_due_ = true;
+    end_channel(now);
+    apply(Event::denied_lost, now);
+    return true;
+  }
+  input_progress_ = &message.progress;
+  apply(Event::resume_ok, now);
+  input_progress_ = nullptr;
+  return take_progress(message.progress, now);
+}
+
+void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
+  switch (message.reason) {
+    case ResumeDenial::suspended:
+      apply(Event::denied_suspended, now);
+      return;
+    case ResumeDenial::collision:
+      apply(Event::denied_collision, now);
+      return;
+    case ResumeDenial::not_here:
+    case ResumeDenial::stale:
+    case ResumeDenial::version:
+      apply(Event::denied_not_here, now);
+      return;
+    case ResumeDenial::superseded:
+      apply(Event::denied_superseded, now);
+      return;
+    case ResumeDenial::unknown:
+    case ResumeDenial::gap:
+      apply(Event::denied_lost, now);
+      return;
+    case ResumeDenial::closed:
+      break;
+  }
+  if (message.held < send_.written() || message.end != recv_.received()) {
+    apply(Event::denied_lost, now);
+    return;
+  }
+  end_ = send_.written();
+  end_acked_ = true;
+  peer_end_ = message.end;
+  apply(Event::denied_closed, now);
+}
+
+bool Session::handle_message(ConnId conn, const Message& message, Time now) {
+  if (conn == attempt_conn_) {
+    if (const auto* ok = std::get_if<ConnectOk>(&message); ok != nullptr && state_ == State::connecting) {
+      const Progress fresh{0, ok->limit, false, false};
+      peer_generation_ = ok->generation;
+      input_progress_ = &fresh;
+      apply(Event::connect_ok, now);
+      input_progress_ = nullptr;
+    } else if (const auto* no = std::get_if<ConnectDenied>(&message); no != nullptr && state_ == State::connecting) {
+      input_failure_ = failure_of(no->reason);
+      apply(Event::connect_denied, now);
+    } else if (const auto* resumed = std::get_if<ResumeOk>(&message); resumed && state_ == State::sent_resume) {
+      return handle_resume_ok(*resumed, now);
+    } else if (const auto* denied = std::get_if<ResumeDenied>(&message); denied && state_ == State::sent_resume) {
+      handle_resume_denied(*denied, now);
+    } else {
+      return false;
+    }
+    return true;
+  }
+  if (conn != channel_ || state_ != State::active) return true;  // let go of already, or ending
+  last_input_ = now;
+  if (const auto* checkpoint = std::get_if<Checkpoint>(&message)) return take_progress(checkpoint->progress, now);
+  if (const auto* finish = std::get_if<Finish>(&message)) return handle_end(finish->offset, false, now);
+  if (const auto* close = std::get_if<Close>(&message)) return handle_end(close->offset, true, now);
+  if (std::holds_alternative<Ping>(message)) {
+    checkpoint_due_ = true;
+  } else if (std::holds_alternative<Suspend>(message)) {
+    apply(Event::peer_suspend, now);
+  } else if (std::holds_alternative<Abort>(message)) {
+    apply(Event::peer_abort, now);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace sessionfs

@@ -1,0 +1,142 @@
+#include "engine/image.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace sessionfs {
+namespace {
+
+constexpr std::size_t capacity = 4096;
+
+SessionImage some_image() {
+  SessionImage image;
+  image.id = SessionId{{9, 8, 7, 6, 5, 4, 3, 2, 1}};
+  image.local = EndpointName::parse("bob@work.test").value();
+  image.peer = EndpointName::parse("alice@home.test").value();
+  image.service = "file";
+  image.file_name = "file~alice@home.test~3";
+  image.accepted = true;
+  image.suspended = true;
+  image.end_acked = true;
+  image.failure = Failure::lost;
+  image.generation = 2;
+  image.peer_generation = 3;
+  image.attempt = 4;
+  image.peer_attempt = 5;
+  image.sent = {1000, 1100, 77};
+  image.received = {2000, 2000 + capacity, 4095};
+  image.end = 1100;
+  return image;
+}
+
+std::optional<SessionImage> again(const SessionImage& image) { return decode_session_image(encode(image), capacity); }
+
+TEST(Image, ComesBackAsItWas) {
+  SessionImage image = some_image();
+  for (int flags = 0; flags < 256; ++flags) {
+    image.creator = flags & 1;
+    image.accepted = flags & 2;
+    image.detached = flags & 4;
+    image.suspended = flags & 8;
+    image.closed = flags & 16;
+    image.end_acked = flags & 32;
+    image.peer_closed = flags & 64;
+    image.connecting = flags & 128;
+    const auto copy = again(image);
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(encode(*copy), encode(image));
+    EXPECT_EQ(copy->creator, image.creator);
+    EXPECT_EQ(copy->accepted, image.accepted);
+    EXPECT_EQ(copy->detached, image.detached);
+    EXPECT_EQ(copy->suspended, image.suspended);
+    EXPECT_EQ(copy->closed, image.closed);
+    EXPECT_EQ(copy->end_acked, image.end_acked);
+    EXPECT_EQ(copy->peer_closed, image.peer_closed);
+    EXPECT_EQ(copy->connecting, image.connecting);
+  }
+  const auto copy = again(some_image());
+  EXPECT_EQ(copy->id, some_image().id);
+  EXPECT_EQ(copy->local.str(), "bob@work.test");
+  EXPECT_EQ(copy->peer.str(), "alice@home.test");
+  EXPECT_EQ(copy->service, "file");
+  EXPECT_EQ(copy->file_name, "file~alice@home.test~3");
+  EXPECT_EQ(copy->failure, Failure::lost);
+  EXPECT_EQ(copy->generation, 2U);
+  EXPECT_EQ(copy->peer_generation, 3U);
+  EXPECT_EQ(copy->attempt, 4U);
+  EXPECT_EQ(copy->peer_attempt, 5U);
+  EXPECT_EQ(copy->sent.acked, 1000U);
+  EXPECT_EQ(copy->sent.written, 1100U);
+  EXPECT_EQ(copy->sent.start, 77U);
+  EXPECT_EQ(copy->received.read, 2000U);
+  EXPECT_EQ(copy->received.held, 2000U + capacity);
+  EXPECT_EQ(copy->received.start, 4095U);
+  EXPECT_EQ(copy->end, 1100U);
+  EXPECT_FALSE(copy->peer_end);
+}
+
+TEST(Image, DamageOfAnyByteIsFound) {
+  const auto whole = encode(some_image());
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    for (const int bits : {1, 0x80, 0xff}) {
+      auto damaged = whole;
+      damaged[i] ^= static_cast<std::byte>(bits);
+      EXPECT_FALSE(decode_session_image(damaged, capacity)) << "byte " << i;
+    }
+}
+
+TEST(Image, EveryOtherLengthIsNone) {
+  auto bytes = encode(some_image());
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(decode_session_image(std::span(bytes).first(size), capacity)) << size;
+  bytes.push_back(std::byte{0});
+  EXPECT_FALSE(decode_session_image(bytes, capacity));
+}
+
+TEST(Image, WhatCannotBeIsRefused) {
+  const std::function<void(SessionImage&)> cases[] = {
+      [](auto& image) {
+        image.sent = {11, 10, 0};
+      },
+      [](auto& image) {
+        image.sent = {0, capacity + 1, 0};
+      },
+      [](auto& image) {
+        image.sent = {0, 0, capacity};
+      },
+      [](auto& image) {
+        image.received = {11, 10, 0};
+      },
+      [](auto& image) {
+        image.received = {0, capacity + 1, 0};
+      },
+      [](auto& image) {
+        image.received = {0, 0, capacity};
+      },
+      [](auto& image) { image.failure = static_cast<Failure>(12); },
+      [](auto& image) { image.local = EndpointName(); },
+      [](auto& image) { image.peer = EndpointName(); },
+      [](auto& image) { image.service = "not.one"; },
+      [](auto& image) { image.file_name = std::string(max_file_name_bytes + 1, 'x'); },
+  };
+  for (const auto& change : cases) {
+    SessionImage image = some_image();
+    change(image);
+    EXPECT_FALSE(again(image));
+  }
+}
+
+TEST(Image, TheLargestFitsItsBound) {
+  const std::string domain = std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(8, 'd');
+  SessionImage image = some_image();
+  image.local = image.peer = EndpointName::parse(std::string(63, 'a') + "@" + domain).value();
+  image.service = std::string(max_service_bytes, 's');
+  image.file_name = std::string(max_file_name_bytes, 'f');
+  image.end = image.peer_end = UINT64_MAX;
+  EXPECT_LE(encode(image).size(), max_image_bytes);
+  EXPECT_TRUE(again(image));
+}
+
+}  // namespace
+}  // namespace sessionfs
