@@ -86,8 +86,8 @@ void Daemon::connect_parts(const Config& config) {
   runtime_.set_hooks({
       .resolve =
           [this](const EndpointName& peer, const std::string& service, bool first,
-                 std::function<void(Runtime::Resolved)> done) {
-            names_.resolve(peer, service, first, residents_.find(peer) != nullptr, std::move(done));
+                 const std::function<void(Runtime::Resolved)>& done) {
+            names_.resolve(peer, service, first, residents_.find(peer) != nullptr, done);
           },
       .identity = [this](const EndpointName& local) { return residents_.identity(local); },
       .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },

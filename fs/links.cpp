@@ -127,6 +127,7 @@ std::vector<std::string> Links::interfaces() const {
     line += " " + entry.address.to_string();
   }
   std::vector<std::string> text;
+  text.reserve(lines.size());
   for (auto& [link, line] : lines) text.push_back(std::move(line));
   return text;
 }

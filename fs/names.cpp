@@ -12,8 +12,6 @@
 namespace sessionfs::fs {
 namespace {
 
-namespace asio = boost::asio;
-
 constexpr const char* local_domain = "local";
 
 sns::UnixTime wall_clock() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
@@ -139,7 +137,7 @@ void Names::handle_network_change() {
 }
 
 void Names::resolve(const EndpointName& peer, const std::string& service, bool first, bool resides_here,
-                    std::function<void(Runtime::Resolved)> done) {
+                    const std::function<void(Runtime::Resolved)>& done) {
   if (!joined()) return asio::post(io_, [done] { done(DialFailure::unreachable); });
   auto found = [this, peer, first, resides_here, done](sns::Status status, const sns::EndpointInfo& info) {
     resolved(peer, first, resides_here, status, info, done);

@@ -51,7 +51,7 @@ class Names {
   /// Where `peer` is; `first`: its `service` is asked for too, and must exist. `resides_here`: it is one of ours, which
   /// is reached without any network.
   void resolve(const EndpointName& peer, const std::string& service, bool first, bool resides_here,
-               std::function<void(Runtime::Resolved)> done);
+               const std::function<void(Runtime::Resolved)>& done);
 
   /// Where the endpoints of this host can be reached now.
   [[nodiscard]] std::vector<sns::Address> residence() const;

@@ -104,7 +104,7 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, sns::C
   }
 }
 
-void Residents::remove(const EndpointName& name, Done done) {
+void Residents::remove(const EndpointName& name, const Done& done) {
   Resident* resident = find(name);
   if (resident == nullptr) return boost::asio::post(io_, [done] { done(ENOENT); });
   const auto gone = [this, name, done](sns::Status status) {
@@ -131,7 +131,7 @@ void Residents::removed(const EndpointName& name) {
   std::filesystem::remove_all(documents_folder(name), ignored);
 }
 
-void Residents::add_service(Resident& resident, const std::string& service, Done done) {
+void Residents::add_service(Resident& resident, const std::string& service, const Done& done) {
   if (!names_.joined()) return boost::asio::post(io_, [done] { done(EHOSTUNREACH); });
   const EndpointName name = resident.name;
   names_.client()->new_service({service, name}, resident.key, [this, name, service, done](sns::Status status) {

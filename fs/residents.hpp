@@ -50,8 +50,8 @@ class Residents {
   /// Registers and creates `name`. EEXIST, EACCES, EHOSTUNREACH, EINVAL (a name of another domain).
   void create(const EndpointName& name, Done done);
   /// Unregisters and removes it with its services; its sessions still deliver what was written.
-  void remove(const EndpointName& name, Done done);
-  void add_service(Resident& resident, const std::string& service, Done done);
+  void remove(const EndpointName& name, const Done& done);
+  void add_service(Resident& resident, const std::string& service, const Done& done);
   void remove_service(Resident& resident, const std::string& service);
 
   /// Makes the endpoint that the configuration names if it is not there and can be made.

@@ -58,7 +58,7 @@ class Runtime {
   void adopt(std::shared_ptr<SecureConnection> connection);
 
   /// A session from its state file goes on. Throws what StateFile::open() throws.
-  void restore(Endpoint& endpoint, const std::filesystem::path& file);
+  void restore(Endpoint& endpoint, const std::filesystem::path& path);
 
   /// Lets go of every connection whose local address is not among `addresses`: it cannot carry anything any more.
   void drop_connections_without(const std::vector<boost::asio::ip::address>& addresses);
