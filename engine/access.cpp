@@ -9,12 +9,6 @@ bool is_glob(std::string_view word) {
   return std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
-std::string folded(std::string_view word) {
-  std::string out(word);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
-  return out;
-}
-
 }  // namespace
 
 bool glob_match(std::string_view pattern, std::string_view text) {
@@ -71,7 +65,7 @@ std::variant<Access, RuleError> Access::parse(std::string_view text) {
     if (words[0] != "allow" && words[0] != "deny") return RuleError{number, "a rule begins with allow or deny"};
     if (words.size() != 3) return RuleError{number, "a rule is: allow|deny SERVICE PEER"};
     if (!is_glob(words[1]) || !is_glob(words[2])) return RuleError{number, "names are printable ASCII"};
-    access.rules_.push_back({words[0] == "allow", folded(words[1]), folded(words[2])});
+    access.rules_.push_back({words[0] == "allow", fold_case(words[1]), fold_case(words[2])});
   }
   return access;
 }

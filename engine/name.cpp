@@ -9,13 +9,6 @@ constexpr std::size_t max_domain_label_bytes = 63;
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
-// The C++ library's tolower() depends on the locale; names do not.
-std::string folded(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
-  return out;
-}
-
 bool is_object(std::string_view text) {
   if (text.empty() || text.size() > max_object_bytes) return false;
   if (!is_letter_or_digit(text.front()) || !is_letter_or_digit(text.back())) return false;
@@ -41,9 +34,15 @@ bool is_domain(std::string_view text) {
 
 }  // namespace
 
+std::string fold_case(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  return out;
+}
+
 std::optional<EndpointName> EndpointName::parse(std::string_view text) {
   if (text.size() > max_whole_name_bytes) return std::nullopt;
-  std::string whole = folded(text);
+  std::string whole = fold_case(text);
   const auto at = whole.find('@');
   if (at == std::string::npos) return std::nullopt;
   if (!is_object(std::string_view(whole).substr(0, at)) || !is_domain(std::string_view(whole).substr(at + 1)))
@@ -59,14 +58,14 @@ std::string_view EndpointName::domain() const { return std::string_view(whole_).
 
 std::optional<std::string> parse_service_part(std::string_view text) {
   if (text.size() > max_service_bytes) return std::nullopt;
-  std::string word = folded(text);
+  std::string word = fold_case(text);
   if (!is_word(word, max_service_bytes)) return std::nullopt;
   return word;
 }
 
 std::optional<std::string> parse_domain(std::string_view text) {
   if (text.size() > max_whole_name_bytes) return std::nullopt;
-  std::string domain = folded(text);
+  std::string domain = fold_case(text);
   if (!is_domain(domain)) return std::nullopt;
   return domain;
 }
@@ -87,7 +86,7 @@ std::optional<DialName> DialName::parse(std::string_view text) {
   if (!target) return std::nullopt;
   DialName name{std::move(*target), {}};
   if (tilde != std::string_view::npos) {
-    name.label = folded(text.substr(tilde + 1));
+    name.label = fold_case(text.substr(tilde + 1));
     if (!is_word(name.label, max_label_bytes)) return std::nullopt;
   }
   return name;

@@ -62,6 +62,9 @@ struct DialName {
 /// The file name of a session that came in: `service~peer~number`.
 std::string incoming_session_name(std::string_view service, const EndpointName& peer, std::size_t number);
 
+/// `text` with A-Z in lower case, whatever the locale.
+std::string fold_case(std::string_view text);
+
 /// The service name that `text` spells (folded to lower case), or nothing.
 std::optional<std::string> parse_service_part(std::string_view text);
 

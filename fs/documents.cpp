@@ -43,8 +43,6 @@ bool contains(const std::array<std::uint32_t, n>& types, std::uint32_t type) {
   return std::find(types.begin(), types.end(), type) != types.end();
 }
 
-std::error_code code(int error) { return {error, std::generic_category()}; }
-
 }  // namespace
 
 Documents::Descriptor::~Descriptor() {

@@ -147,6 +147,8 @@ class Documents {
   std::size_t handles() const { return handles_.size(); }
 
  private:
+  static std::error_code code(int error) { return {error, std::generic_category()}; }
+
   // An open descriptor, closed with its last owner.
   class Descriptor {
    public:

@@ -17,8 +17,6 @@ constexpr std::size_t max_readdir_bytes = 64 << 10;
 
 bool is_dots(std::string_view name) { return name == "." || name == ".."; }
 
-std::error_code code(int error) { return {error, std::generic_category()}; }
-
 }  // namespace
 
 // `name` below `folder`, for reading; "." is the folder itself.

@@ -373,6 +373,7 @@ void Operations::write(fuse_req_t req, Inode inode, const char* data, std::size_
   if (node.writes.empty() && session.failure() == Failure::none) {
     done = runtime_.host().write(session, bytes_of(data, size), runtime_.now());
     runtime_.store_changes();
+    runtime_.pump();  // on its way before the writer runs again
   }
   Parked request;
   request.kind = Parked::Kind::write;

@@ -14,13 +14,11 @@ constexpr std::size_t max_common_name_bytes = 64;
 using BignumPtr = std::unique_ptr<BIGNUM, OpensslFree<BN_free>>;
 using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpensslFree<X509_EXTENSION_free>>;
 
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + openssl_error()); }
-
 void set_serial(X509* x509) {
   const BignumPtr number(BN_new());
   if (!number || BN_rand(number.get(), serial_bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) != 1 ||
       BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(x509)) == nullptr)
-    fail("cannot make a serial number");
+    throw_openssl("cannot make a serial number");
 }
 
 void set_times(X509* x509, UnixTime now, std::chrono::seconds lifetime) {
@@ -28,7 +26,7 @@ void set_times(X509* x509, UnixTime now, std::chrono::seconds lifetime) {
   const auto until = (now + lifetime).time_since_epoch().count();
   if (ASN1_TIME_set(X509_getm_notBefore(x509), from) == nullptr ||
       ASN1_TIME_set(X509_getm_notAfter(x509), until) == nullptr)
-    fail("cannot set a certificate's times");
+    throw_openssl("cannot set a certificate's times");
 }
 
 void set_subject(X509* x509, const std::string& common_name) {
@@ -36,7 +34,7 @@ void set_subject(X509* x509, const std::string& common_name) {
   if (X509_NAME_add_entry_by_NID(X509_get_subject_name(x509), NID_commonName, MBSTRING_UTF8,
                                  reinterpret_cast<const unsigned char*>(shown.data()), static_cast<int>(shown.size()),
                                  -1, 0) != 1)
-    fail("cannot set a certificate's subject");
+    throw_openssl("cannot set a certificate's subject");
 }
 
 // The values are in OpenSSL's configuration syntax (x509v3_config(5)): none of the names that go into one may hold a
@@ -46,13 +44,14 @@ void add_extension(X509* x509, X509* issuer, int nid, const std::string& value) 
   X509V3_set_ctx_nodb(&context);
   X509V3_set_ctx(&context, issuer, x509, nullptr, nullptr, 0);
   const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
-  if (!extension || X509_add_ext(x509, extension.get(), -1) != 1) fail("cannot add " + value + " to a certificate");
+  if (!extension || X509_add_ext(x509, extension.get(), -1) != 1)
+    throw_openssl("cannot add " + value + " to a certificate");
 }
 
 X509Ptr make_certificate(const std::string& subject, EVP_PKEY* key, UnixTime now, std::chrono::seconds lifetime) {
   X509Ptr x509(X509_new());
   if (!x509 || X509_set_version(x509.get(), X509_VERSION_3) != 1 || X509_set_pubkey(x509.get(), key) != 1)
-    fail("cannot make a certificate");
+    throw_openssl("cannot make a certificate");
   set_serial(x509.get());
   set_times(x509.get(), now, lifetime);
   set_subject(x509.get(), subject);
@@ -61,7 +60,7 @@ X509Ptr make_certificate(const std::string& subject, EVP_PKEY* key, UnixTime now
 
 Certificate sign(X509Ptr x509, const KeyPair& key) {
   // Ed25519 has its hash built in, so none is named.
-  if (X509_sign(x509.get(), key.get(), nullptr) <= 0) fail("cannot sign a certificate");
+  if (X509_sign(x509.get(), key.get(), nullptr) <= 0) throw_openssl("cannot sign a certificate");
   return Certificate(std::move(x509));
 }
 
@@ -76,7 +75,8 @@ Certificate issue(const Certificate& issuer, const KeyPair& issuer_key, const Le
                   UnixTime now) {
   const PkeyPtr pkey = to_pkey(key);
   X509Ptr x509 = make_certificate(leaf.subject, pkey.get(), now, leaf.lifetime);
-  if (X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer.get())) != 1) fail("cannot make a certificate");
+  if (X509_set_issuer_name(x509.get(), X509_get_subject_name(issuer.get())) != 1)
+    throw_openssl("cannot make a certificate");
   add_extension(x509.get(), issuer.get(), NID_basic_constraints, "critical,CA:FALSE");
   add_extension(x509.get(), issuer.get(), NID_key_usage, "critical,digitalSignature");
   add_extension(x509.get(), issuer.get(), NID_ext_key_usage, leaf.usages);
@@ -101,7 +101,8 @@ Authority Authority::create(const std::string& domain_name, UnixTime now) {
   const std::string domain = valid_domain(domain_name);
   const KeyPair key = KeyPair::generate();
   X509Ptr x509 = make_certificate("sessionfs authority of " + domain, key.get(), now, authority_lifetime);
-  if (X509_set_issuer_name(x509.get(), X509_get_subject_name(x509.get())) != 1) fail("cannot make a certificate");
+  if (X509_set_issuer_name(x509.get(), X509_get_subject_name(x509.get())) != 1)
+    throw_openssl("cannot make a certificate");
   add_extension(x509.get(), x509.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
   add_extension(x509.get(), x509.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
   add_extension(x509.get(), x509.get(), NID_name_constraints, "critical,permitted;email:" + domain);

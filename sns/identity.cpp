@@ -22,8 +22,6 @@ struct FreeExtensions {
 };
 using ExtensionsPtr = std::unique_ptr<STACK_OF(X509_EXTENSION), FreeExtensions>;
 
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + openssl_error()); }
-
 const unsigned char* bytes_of(std::span<const std::byte> data) {
   return reinterpret_cast<const unsigned char*>(data.data());
 }
@@ -33,7 +31,7 @@ unsigned char* room_in(std::span<std::byte> data) { return reinterpret_cast<unsi
 BioPtr reader_of(std::string_view text) {
   if (text.size() > max_pem_bytes) throw std::runtime_error("PEM text is too long");
   BioPtr bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-  if (!bio) fail("out of memory");
+  if (!bio) throw_openssl("out of memory");
   return bio;
 }
 
@@ -49,8 +47,9 @@ int no_password(char*, int, int, void*) { return -1; }
 PublicKey raw_public_key(const EVP_PKEY* key) {
   PublicKey raw{};
   std::size_t size = raw.size();
-  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) fail("not an Ed25519 key");
-  if (EVP_PKEY_get_raw_public_key(key, room_in(raw), &size) != 1 || size != raw.size()) fail("unreadable public key");
+  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_ED25519) throw_openssl("not an Ed25519 key");
+  if (EVP_PKEY_get_raw_public_key(key, room_in(raw), &size) != 1 || size != raw.size())
+    throw_openssl("unreadable public key");
   return raw;
 }
 
@@ -86,37 +85,39 @@ void add_name(X509_REQ* request, const EndpointName& name) {
   GeneralNamesPtr names(GENERAL_NAMES_new());
   GeneralNamePtr general(GENERAL_NAME_new());
   Asn1StringPtr text(ASN1_IA5STRING_new());
-  if (!names || !general || !text) fail("out of memory");
-  if (ASN1_STRING_set(text.get(), name.str().data(), static_cast<int>(name.str().size())) != 1) fail("out of memory");
+  if (!names || !general || !text) throw_openssl("out of memory");
+  if (ASN1_STRING_set(text.get(), name.str().data(), static_cast<int>(name.str().size())) != 1)
+    throw_openssl("out of memory");
   GENERAL_NAME_set0_value(general.get(), GEN_EMAIL, text.release());
-  if (sk_GENERAL_NAME_push(names.get(), general.get()) == 0) fail("out of memory");
+  if (sk_GENERAL_NAME_push(names.get(), general.get()) == 0) throw_openssl("out of memory");
   static_cast<void>(general.release());  // the list owns it now
   STACK_OF(X509_EXTENSION)* raw = nullptr;
-  if (X509V3_add1_i2d(&raw, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) != 1) fail("signing request");
+  if (X509V3_add1_i2d(&raw, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) != 1)
+    throw_openssl("signing request");
   const ExtensionsPtr extensions(raw);
-  if (X509_REQ_add_extensions(request, extensions.get()) != 1) fail("signing request");
+  if (X509_REQ_add_extensions(request, extensions.get()) != 1) throw_openssl("signing request");
 }
 
 }  // namespace
 
 KeyPair KeyPair::generate() {
   PkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
-  if (!key) fail("cannot make a key");
+  if (!key) throw_openssl("cannot make a key");
   return KeyPair(std::move(key));
 }
 
 KeyPair KeyPair::from_pem(std::string_view pem) {
   const auto bio = reader_of(pem);
   PkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  if (!key) fail("not a private key in PEM form");
-  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) fail("not an Ed25519 key");
+  if (!key) throw_openssl("not a private key in PEM form");
+  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) throw_openssl("not an Ed25519 key");
   return KeyPair(std::move(key));
 }
 
 std::string KeyPair::pem() const {
   const BioPtr bio(BIO_new(BIO_s_secmem()));
   if (!bio || PEM_write_bio_PKCS8PrivateKey(bio.get(), get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
-    fail("cannot write the key");
+    throw_openssl("cannot write the key");
   return text_of(bio.get());
 }
 
@@ -128,13 +129,13 @@ Signature KeyPair::sign(std::span<const std::byte> message) const {
   std::size_t size = signature.size();
   if (!context || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, get()) != 1 ||
       EVP_DigestSign(context.get(), room_in(signature), &size, bytes_of(message), message.size()) != 1)
-    fail("cannot sign");
+    throw_openssl("cannot sign");
   return signature;
 }
 
 PkeyPtr to_pkey(const PublicKey& key) {
   PkeyPtr pkey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(key), key.size()));
-  if (!pkey) fail("not an Ed25519 public key");
+  if (!pkey) throw_openssl("not an Ed25519 public key");
   return pkey;
 }
 
@@ -151,7 +152,7 @@ bool verify(const PublicKey& key, std::span<const std::byte> message, const Sign
 Certificate Certificate::from_pem(std::string_view pem) {
   const auto bio = reader_of(pem);
   X509Ptr x509(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
-  if (!x509) fail("not a certificate in PEM form");
+  if (!x509) throw_openssl("not a certificate in PEM form");
   return Certificate(std::move(x509));
 }
 
@@ -159,8 +160,8 @@ Certificate Certificate::from_der(std::span<const std::byte> der) {
   if (der.size() > max_certificate_bytes) throw std::runtime_error("certificate is too long");
   const unsigned char* at = bytes_of(der);
   X509Ptr x509(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
-  if (!x509) fail("not a certificate");
-  if (at != bytes_of(der) + der.size()) fail("bytes after a certificate");
+  if (!x509) throw_openssl("not a certificate");
+  if (at != bytes_of(der) + der.size()) throw_openssl("bytes after a certificate");
   return Certificate(std::move(x509));
 }
 
@@ -171,13 +172,13 @@ Certificate Certificate::share(X509* x509) {
 
 std::string Certificate::pem() const {
   const BioPtr bio(BIO_new(BIO_s_mem()));
-  if (!bio || PEM_write_bio_X509(bio.get(), get()) != 1) fail("cannot write the certificate");
+  if (!bio || PEM_write_bio_X509(bio.get(), get()) != 1) throw_openssl("cannot write the certificate");
   return text_of(bio.get());
 }
 
 std::vector<std::byte> Certificate::der() const {
   const int size = i2d_X509(get(), nullptr);
-  if (size <= 0) fail("cannot write the certificate");
+  if (size <= 0) throw_openssl("cannot write the certificate");
   std::vector<std::byte> out(static_cast<std::size_t>(size));
   unsigned char* at = room_in(out);
   i2d_X509(get(), &at);
@@ -192,7 +193,8 @@ UnixTime Certificate::not_after() const {
   int days = 0;
   int seconds = 0;
   const std::unique_ptr<ASN1_TIME, OpensslFree<ASN1_TIME_free>> epoch(ASN1_TIME_set(nullptr, 0));
-  if (!epoch || ASN1_TIME_diff(&days, &seconds, epoch.get(), X509_get0_notAfter(get())) != 1) fail("unreadable time");
+  if (!epoch || ASN1_TIME_diff(&days, &seconds, epoch.get(), X509_get0_notAfter(get())) != 1)
+    throw_openssl("unreadable time");
   return UnixTime(std::chrono::days(days) + std::chrono::seconds(seconds));
 }
 
@@ -218,7 +220,8 @@ std::vector<std::string> certified_uris(const X509* certificate) {
 Fingerprint fingerprint(const X509* certificate) {
   Fingerprint out{};
   unsigned int size = 0;
-  if (X509_digest(certificate, EVP_sha256(), room_in(out), &size) != 1 || size != out.size()) fail("cannot hash");
+  if (X509_digest(certificate, EVP_sha256(), room_in(out), &size) != 1 || size != out.size())
+    throw_openssl("cannot hash");
   return out;
 }
 
@@ -228,7 +231,7 @@ bool verify_chain(X509* leaf, X509* authority, int purpose, UnixTime now) {
   const StoreCtxPtr context(X509_STORE_CTX_new());
   if (!store || !context || X509_STORE_add_cert(store.get(), authority) != 1 ||
       X509_STORE_CTX_init(context.get(), store.get(), leaf, nullptr) != 1)
-    fail("cannot verify a certificate");
+    throw_openssl("cannot verify a certificate");
   X509_STORE_CTX_set_purpose(context.get(), purpose);
   X509_STORE_CTX_set_time(context.get(), 0, now.time_since_epoch().count());
   X509_STORE_CTX_set_flags(context.get(), X509_V_FLAG_X509_STRICT | X509_V_FLAG_CHECK_SS_SIGNATURE);
@@ -241,11 +244,11 @@ std::vector<std::byte> make_signing_request(const KeyPair& key, const EndpointNa
   const X509ReqPtr request(X509_REQ_new());
   if (!request || X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 ||
       X509_REQ_set_pubkey(request.get(), key.get()) != 1)
-    fail("signing request");
+    throw_openssl("signing request");
   if (!name.empty()) add_name(request.get(), name);
-  if (X509_REQ_sign(request.get(), key.get(), nullptr) <= 0) fail("cannot sign the request");
+  if (X509_REQ_sign(request.get(), key.get(), nullptr) <= 0) throw_openssl("cannot sign the request");
   const int size = i2d_X509_REQ(request.get(), nullptr);
-  if (size <= 0) fail("signing request");
+  if (size <= 0) throw_openssl("signing request");
   std::vector<std::byte> out(static_cast<std::size_t>(size));
   unsigned char* at = room_in(out);
   i2d_X509_REQ(request.get(), &at);

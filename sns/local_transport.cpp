@@ -25,7 +25,7 @@ class LocalTransport : public Transport {
     link_->handlers = std::move(handlers);
     if (RAND_bytes(reinterpret_cast<unsigned char*>(link_->channel.binding.data()),
                    static_cast<int>(link_->channel.binding.size())) != 1)
-      throw std::runtime_error("no random bytes: " + openssl_error());
+      throw_openssl("no random bytes");
     later([](Link& link) { link.handlers.opened({Status::ok, link.channel.binding, {}}); });
   }
 

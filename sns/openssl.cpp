@@ -1,6 +1,7 @@
 #include "sns/openssl.hpp"
 
 #include <array>
+#include <stdexcept>
 
 namespace sessionfs {
 
@@ -12,5 +13,7 @@ std::string openssl_error() {
   ERR_error_string_n(code, text.data(), text.size());
   return text.data();
 }
+
+void throw_openssl(const std::string& what) { throw std::runtime_error(what + ": " + openssl_error()); }
 
 }  // namespace sessionfs

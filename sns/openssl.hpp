@@ -31,4 +31,7 @@ using SslPtr = std::unique_ptr<SSL, OpensslFree<SSL_free>>;
 /// The oldest queued OpenSSL error as text, emptying the queue; "unknown error" when there is none.
 std::string openssl_error();
 
+/// Throws std::runtime_error: `what`, and the oldest queued OpenSSL error.
+[[noreturn]] void throw_openssl(const std::string& what);
+
 }  // namespace sessionfs

@@ -21,7 +21,6 @@ namespace {
 using boost::system::error_code;
 using Tcp = asio::ip::tcp;
 
-constexpr std::size_t read_bytes = 4096;
 constexpr std::chrono::seconds shutdown_limit{1};
 
 // Whose limit a connection counts for.

@@ -156,7 +156,7 @@ int print_token(const Options& options) {
     token.servers = reachable_addresses(served ? *served : *parse_endpoint(default_listen));
   }
   if (RAND_bytes(reinterpret_cast<unsigned char*>(token.secret.data()), static_cast<int>(token.secret.size())) != 1)
-    throw std::runtime_error("no random bytes: " + openssl_error());
+    throw_openssl("no random bytes");
   const UnixTime now = wall_time();
   if (!storage.add_token(token.secret, now + std::chrono::seconds(options.expiry_s), now))
     throw std::runtime_error("there are too many tokens; wait until some have expired");

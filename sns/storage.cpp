@@ -41,8 +41,6 @@ void execute(sqlite3* database, const char* sql) {
   if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail_sqlite(database);
 }
 
-std::int64_t seconds(UnixTime time) { return time.time_since_epoch().count(); }
-
 std::optional<std::string> find_meta(sqlite3* database, std::string_view key) {
   Statement query(database, "SELECT value FROM meta WHERE key = ?");
   if (!query.bind(key).step()) return std::nullopt;
@@ -213,7 +211,7 @@ class Writes {
         .bind(static_cast<std::int64_t>(change.generation))
         .bind(addresses)
         .bind(static_cast<std::int64_t>(member_))
-        .bind(seconds(now_))
+        .bind(to_seconds(now_))
         .run();
   }
   void operator()(const ChangeEndpoint& change) const {
@@ -221,7 +219,7 @@ class Writes {
     one_row(Statement(database_, "UPDATE endpoints SET generation = ?, addresses = ?, changed = ? WHERE name = ?")
                 .bind(static_cast<std::int64_t>(change.generation))
                 .bind(addresses)
-                .bind(seconds(now_))
+                .bind(to_seconds(now_))
                 .bind(change.name.str())
                 .run());
   }

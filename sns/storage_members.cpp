@@ -9,8 +9,6 @@
 namespace sessionfs::sns {
 namespace {
 
-std::int64_t seconds(UnixTime time) { return time.time_since_epoch().count(); }
-
 std::int64_t count(sqlite3* database, std::string_view sql) {
   Statement query(database, sql);
   query.step();
@@ -25,7 +23,7 @@ MemberId find_or_add_member(sqlite3* database, const PublicKey& key, UnixTime no
   if (count(database, "SELECT count(*) FROM members") >= static_cast<std::int64_t>(max_members)) return 0;
   Statement(database, "INSERT INTO members (public_key, joined) VALUES (?, ?)")
       .bind(key_bytes)
-      .bind(seconds(now))
+      .bind(to_seconds(now))
       .run();
   return static_cast<MemberId>(sqlite3_last_insert_rowid(database));
 }
@@ -35,11 +33,11 @@ MemberId find_or_add_member(sqlite3* database, const PublicKey& key, UnixTime no
 bool Storage::add_token(const Secret& secret, UnixTime expires, UnixTime now) {
   const auto hashed = hash(secret);
   Transaction transaction(database_.get());
-  Statement(database_.get(), "DELETE FROM tokens WHERE expires < ?").bind(seconds(now - spent_token_kept)).run();
+  Statement(database_.get(), "DELETE FROM tokens WHERE expires < ?").bind(to_seconds(now - spent_token_kept)).run();
   if (count(database_.get(), "SELECT count(*) FROM tokens") >= static_cast<std::int64_t>(max_tokens)) return false;
   Statement(database_.get(), "INSERT INTO tokens (secret_hash, expires) VALUES (?, ?)")
       .bind(std::span<const std::byte>(hashed))
-      .bind(seconds(expires))
+      .bind(to_seconds(expires))
       .run();
   transaction.commit();
   return true;
@@ -59,12 +57,12 @@ Storage::Redeemed Storage::redeem(const Secret& secret, const PublicKey& key, Un
       if (!std::ranges::equal(token.bytes(2), key)) return {Status::token_used, 0};
       return {Status::ok, static_cast<MemberId>(token.integer(1))};
     }
-    if (token.integer(0) <= seconds(now)) return {Status::token_expired, 0};
+    if (token.integer(0) <= to_seconds(now)) return {Status::token_expired, 0};
   }
   const MemberId id = find_or_add_member(database_.get(), key, now);
   if (id == 0) return {Status::limit, 0};
   Statement(database_.get(), "UPDATE tokens SET used = ?, member = ? WHERE secret_hash = ?")
-      .bind(seconds(now))
+      .bind(to_seconds(now))
       .bind(static_cast<std::int64_t>(id))
       .bind(hash_bytes)
       .run();

@@ -8,8 +8,6 @@ namespace {
 
 constexpr std::string_view exporter_label = "EXPORTER-Channel-Binding";
 
-[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + openssl_error()); }
-
 // The protocol list's form of RFC 7301: a length, then the name.
 constexpr unsigned char alpn_list[] = "\x0fsessionfs-sns/1";
 constexpr unsigned alpn_list_bytes = sizeof(alpn_list) - 1;
@@ -49,7 +47,7 @@ int verify_server(X509_STORE_CTX* store, void* trust) {
 asio::ssl::context make_context(asio::ssl::context::method method) {
   asio::ssl::context context(method);
   SSL_CTX* ctx = context.native_handle();
-  if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1) fail("TLS 1.3");
+  if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1) throw_openssl("TLS 1.3");
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -65,7 +63,7 @@ asio::ssl::context make_server_context(const Authority& authority, UnixTime now)
   const Certificate certificate = authority.issue_server(key.public_key(), now);
   if (SSL_CTX_use_certificate(ctx, certificate.get()) != 1 || SSL_CTX_use_PrivateKey(ctx, key.get()) != 1 ||
       SSL_CTX_add1_chain_cert(ctx, authority.certificate().get()) != 1)
-    fail("the name server's certificate");
+    throw_openssl("the name server's certificate");
   SSL_CTX_set_num_tickets(ctx, 0);
   SSL_CTX_set_alpn_select_cb(ctx, select_alpn, nullptr);
   return context;
@@ -76,7 +74,7 @@ asio::ssl::context make_client_context(const Trust& trust) {
   SSL_CTX* ctx = context.native_handle();
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_cert_verify_callback(ctx, verify_server, const_cast<Trust*>(&trust));
-  if (SSL_CTX_set_alpn_protos(ctx, alpn_list, alpn_list_bytes) != 0) fail("ALPN");
+  if (SSL_CTX_set_alpn_protos(ctx, alpn_list, alpn_list_bytes) != 0) throw_openssl("ALPN");
   return context;
 }
 
@@ -89,7 +87,7 @@ ChannelBinding channel_binding(SSL* ssl) {
   ChannelBinding binding{};
   if (SSL_export_keying_material(ssl, reinterpret_cast<unsigned char*>(binding.data()), binding.size(),
                                  exporter_label.data(), exporter_label.size(), nullptr, 0, 1) != 1)
-    fail("cannot bind to the connection");
+    throw_openssl("cannot bind to the connection");
   return binding;
 }
 

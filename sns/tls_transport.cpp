@@ -12,8 +12,6 @@ namespace {
 
 using boost::system::error_code;
 
-constexpr std::size_t read_bytes = 4096;
-
 // What connections keep alive: their context refers to the trust.
 struct Tls {
   explicit Tls(Trust whom) : trust(std::move(whom)), context(make_client_context(trust)) {}

@@ -23,6 +23,9 @@ using Secret = std::array<std::byte, 16>;          // of a join token; used once
 using MemberId = std::uint64_t;                    // of a host in its domain; 0 is nobody
 using UnixTime = std::chrono::sys_seconds;
 
+/// Seconds since 1970, UTC: how times are stored.
+inline std::int64_t to_seconds(UnixTime time) { return time.time_since_epoch().count(); }
+
 enum class Family : std::uint8_t { v4 = 4, v6 = 6 };
 enum class Protocol : std::uint8_t { tls_tcp = 1 };  // sessions over TLS 1.3 over TCP
 

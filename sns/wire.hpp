@@ -43,6 +43,7 @@ namespace sessionfs::sns {
 inline constexpr std::uint8_t wire_version = 1;
 inline constexpr std::size_t max_frame_bytes = 64 * 1024;  // of a body, in both directions
 inline constexpr std::size_t frame_header_bytes = 4;
+inline constexpr std::size_t read_bytes = 4096;            // that a connection takes in at once
 inline constexpr std::size_t max_name_field_bytes = 1024;  // names are shorter; so that a longer one is a bad_name
 
 enum class Operation : std::uint8_t {

@@ -152,7 +152,7 @@ struct Handshake::Callbacks {
     using MethodPtr = std::unique_ptr<BIO_METHOD, OpensslFree<BIO_meth_free>>;
     static const MethodPtr method = [] {
       MethodPtr made(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "handshake"));
-      if (!made) throw std::runtime_error("BIO_meth_new: " + openssl_error());
+      if (!made) throw_openssl("BIO_meth_new");
       BIO_meth_set_read_ex(made.get(), read);
       BIO_meth_set_write_ex(made.get(), write);
       BIO_meth_set_ctrl(made.get(), control);
@@ -164,12 +164,12 @@ struct Handshake::Callbacks {
 
 SslCtxPtr make_tls_context() {
   SslCtxPtr context(SSL_CTX_new(TLS_method()));
-  if (!context) throw std::runtime_error("SSL_CTX_new: " + openssl_error());
+  if (!context) throw_openssl("SSL_CTX_new");
   SSL_CTX* const to = context.get();
   const bool ok = SSL_CTX_set_min_proto_version(to, TLS1_3_VERSION) == 1 &&
                   SSL_CTX_set_max_proto_version(to, TLS1_3_VERSION) == 1 &&
                   SSL_CTX_set_ciphersuites(to, cipher_suites) == 1 && SSL_CTX_set_num_tickets(to, 0) == 1;
-  if (!ok) throw std::runtime_error("TLS 1.3: " + openssl_error());
+  if (!ok) throw_openssl("TLS 1.3");
   SSL_CTX_set_options(to, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_cache_mode(to, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_read_ahead(to, 0);
@@ -187,7 +187,7 @@ Handshake::Handshake(SSL_CTX* context, EndpointName local_name, EndpointName pee
   const bool ok = SSL_set_tlsext_host_name(ssl_.get(), sni_of(wanted_).c_str()) == 1 &&
                   SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(alpn.data()),
                                       static_cast<unsigned>(alpn.size())) == 0;
-  if (!ok) throw std::runtime_error("a TLS handshake: " + openssl_error());
+  if (!ok) throw_openssl("a TLS handshake");
   SSL_set_connect_state(ssl_.get());
 }
 
@@ -200,7 +200,7 @@ Handshake::Handshake(FindIdentity find_identity)
 void Handshake::set_up() {
   BioPtr bio(BIO_new(Callbacks::bio_method()));
   if (!ssl_ || !bio || SSL_set_ex_data(ssl_.get(), handshake_index(), this) != 1) {
-    throw std::runtime_error("a TLS handshake: " + openssl_error());
+    throw_openssl("a TLS handshake");
   }
   BIO_set_data(bio.get(), this);
   BIO_set_init(bio.get(), 1);

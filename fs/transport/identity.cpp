@@ -18,8 +18,7 @@ using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES
 void trust(SSL_CTX* context, const std::vector<X509*>& anchors) {
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   for (X509* anchor : anchors) {
-    if (X509_STORE_add_cert(store, anchor) != 1)
-      throw std::runtime_error("an authority's certificate: " + openssl_error());
+    if (X509_STORE_add_cert(store, anchor) != 1) throw_openssl("an authority's certificate");
   }
   // An authority need not have signed itself to be believed.
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
@@ -32,14 +31,14 @@ TlsIdentity::TlsIdentity(X509* certificate, EVP_PKEY* key, const std::vector<X50
   if (name_.empty()) throw std::runtime_error("a certificate names no endpoint: register the endpoint again");
   const bool ok = SSL_CTX_use_certificate(context_.get(), certificate) == 1 &&
                   SSL_CTX_use_PrivateKey(context_.get(), key) == 1 && SSL_CTX_check_private_key(context_.get()) == 1;
-  if (!ok) throw std::runtime_error("the certificate or key of " + name_.str() + ": " + openssl_error());
+  if (!ok) throw_openssl("the certificate or key of " + name_.str());
   trust(context_.get(), trust_anchors);
 }
 
 std::string sni_of(const EndpointName& name) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   if (EVP_Digest(name.str().data(), name.str().size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) {
-    throw std::runtime_error("SHA-256: " + openssl_error());
+    throw_openssl("SHA-256");
   }
   constexpr std::string_view digits = "0123456789abcdef";
   std::string sni;

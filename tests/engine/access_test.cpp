@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 EndpointName peer(std::string_view text) { return EndpointName::parse(text).value(); }
@@ -94,4 +94,4 @@ RC_GTEST_PROP(Access, AnyTextIsRulesOrAnError, ()) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 TEST(SessionNames, CountUpForEachPeerAndService) {
@@ -34,4 +34,4 @@ TEST(SessionNames, AreNotGivenAgainWhenTheirSessionIsGone) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

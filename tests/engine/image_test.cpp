@@ -4,7 +4,7 @@
 
 #include <functional>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 constexpr std::size_t capacity = 4096;
@@ -139,4 +139,4 @@ TEST(Image, TheLargestFitsItsBound) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 std::string repeated(std::size_t count, char c = 'a') { return std::string(count, c); }
@@ -99,4 +99,4 @@ TEST(SessionFileName, OfOneThatCameInIsNoDialName) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

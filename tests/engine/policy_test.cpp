@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 TEST(Policy, TakesEveryRuleThereIs) {
@@ -40,4 +40,4 @@ TEST(Policy, NamesTheFirstLineThatIsNoRule) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

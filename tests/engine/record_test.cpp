@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 EndpointRecord some_record() {
@@ -79,4 +79,4 @@ TEST(Record, BoundsAreKept) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

@@ -5,20 +5,12 @@
 
 #include "tests/engine/memory_store.hpp"
 #include "tests/engine/random.hpp"
+#include "tests/engine/text.hpp"
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
-using test::stream_byte;
 using Taken = RecvBuffer::Taken;
-
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-std::string text_of(const Parts& parts) {
-  std::string out;
-  for (const auto& part : parts) out.append(reinterpret_cast<const char*>(part.data()), part.size());
-  return out;
-}
 
 TEST(RecvBuffer, GivesWhatIsHeldAndNothingElse) {
   RecvBuffer buffer(std::make_unique<HeapMemory>(8));
@@ -121,4 +113,4 @@ RC_GTEST_PROP(RecvBuffer, IsAWindowOverAnEndlessStream, ()) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

@@ -4,17 +4,10 @@
 #include <rapidcheck/gtest.h>
 
 #include "tests/engine/memory_store.hpp"
+#include "tests/engine/text.hpp"
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
-
-std::string text_of(const Parts& parts) {
-  std::string out;
-  for (const auto& part : parts) out.append(reinterpret_cast<const char*>(part.data()), part.size());
-  return out;
-}
-
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 // Counts what is asked of it, and can be full.
 class CountingMemory final : public Memory {
@@ -145,4 +138,4 @@ RC_GTEST_PROP(Ring, IsAQueueOfBytes, ()) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

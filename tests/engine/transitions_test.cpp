@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 constexpr std::size_t state_count = 6;
@@ -105,4 +105,4 @@ TEST(Transitions, EveryNameIsThereAndSaysOneThing) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test

@@ -10,7 +10,7 @@
 
 #include "engine/bytes.hpp"
 
-namespace sessionfs {
+namespace sessionfs::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -247,4 +247,4 @@ RC_GTEST_PROP(Wire, WhatDecodesEncodesToTheSameBytes, ()) {
 }
 
 }  // namespace
-}  // namespace sessionfs
+}  // namespace sessionfs::test
