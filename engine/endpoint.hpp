@@ -30,6 +30,8 @@ struct Tombstone {
   bool creator = false;
   std::uint64_t held = 0;  // the end of the peer's direction
   std::uint64_t end = 0;   // the end of ours
+
+  bool operator==(const Tombstone&) const = default;
 };
 
 class Endpoint {

@@ -124,8 +124,10 @@ void Host::handle_connect(ConnId conn, Connection& connection, const Connect& me
     SessionImage fresh;
     if (!denial) {
       fresh.file_name = endpoint->new_session_name(message.service, connection.peer);
-      memories = make_memories_(connection.local, message.id, false);
-      if (!memories || fresh.file_name.size() > max_file_name_bytes) denial = ConnectDenial::backlog_full;
+      // The name first: what is made for a session that is then refused would stay.
+      if (fresh.file_name.size() <= max_file_name_bytes)
+        memories = make_memories_(connection.local, message.id, false);
+      if (!memories) denial = ConnectDenial::backlog_full;
     }
     if (denial) return reply(conn, ConnectDenied{*denial});
     fresh.id = message.id;
@@ -145,17 +147,18 @@ void Host::handle_connect(ConnId conn, Connection& connection, const Connect& me
 }
 
 void Host::handle_resume(ConnId conn, Connection& connection, const Resume& message, Time now) {
-  if (message.version != protocol_version) return reply(conn, ResumeDenied{ResumeDenial::version, 0, 0});
+  if (message.version != protocol_version) return reply(conn, ResumeDenied{ResumeDenial::version, 0, 0, 0});
   const auto session = find_session(message.id, connection.local, !message.from_creator);
   if (session && session->peer() == connection.peer) {
     session->handle_resume(conn, message, now);
     if (session->channel() == conn) connection.session = session;
     return settle(*session, now);
   }
-  ResumeDenied denial{ResumeDenial::unknown, 0, 0};
+  ResumeDenied denial{ResumeDenial::unknown, 0, 0, 0};
   if (const auto endpoint = endpoints_.find(connection.local); endpoint != endpoints_.end()) {
     if (const auto* tombstone = find_tombstone(endpoint->second, connection, message.id, message.from_creator))
-      denial = {ResumeDenial::closed, tombstone->held, tombstone->end};
+      denial = {ResumeDenial::closed, tombstone->held, tombstone->end, 0};
+    denial.generation = endpoint->second.generation;
   } else {
     denial.reason = ResumeDenial::not_here;
   }

@@ -126,6 +126,7 @@ void Session::run(Step step, Time now) {
       return;
     case Step::send_resume:
       ++attempt_;
+      attempt_deadline_ = now + attempt_timeout;
       greeting_ = Greeting::resume;
       return;
     case Step::accept_resume:
@@ -166,6 +167,7 @@ void Session::run(Step step, Time now) {
     case Step::deny_collision:
       return deny(ResumeDenial::collision);
     case Step::deny_closed:
+      if (failure_ == Failure::superseded) return deny(ResumeDenial::not_here);
       return deny(failure_ == Failure::none ? ResumeDenial::closed : ResumeDenial::unknown);
     case Step::deny_gap:
       deny(ResumeDenial::gap);
@@ -191,7 +193,7 @@ void Session::run(Step step, Time now) {
 void Session::dial(Time now) {
   drop_attempt();
   retry_at_.reset();
-  if (state_ != State::connecting) attempt_deadline_ = now + attempt_timeout;
+  if (state_ != State::connecting) attempt_deadline_ = now + dial_timeout;
   actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
 }
 
@@ -257,7 +259,7 @@ void Session::lose(Failure failure) {
 }
 
 void Session::deny(ResumeDenial reason) {
-  const ResumeDenied denial{reason, recv_.held(), end_.value_or(send_.written())};
+  const ResumeDenied denial{reason, recv_.held(), end_.value_or(send_.written()), generation_};
   actions_.push_back({.kind = SessionAction::Kind::deny, .conn = input_conn_, .flush = true, .denial = denial});
 }
 

@@ -32,6 +32,8 @@ inline constexpr Duration heartbeat_interval = std::chrono::seconds(5);
 inline constexpr Duration idle_silence_limit = 3 * heartbeat_interval;
 inline constexpr Duration unacked_silence_limit = std::chrono::seconds(3);
 inline constexpr Duration attempt_timeout = std::chrono::seconds(5);
+/// For finding the peer: asking for its addresses, and a handshake of attempt_timeout with each of the first ones.
+inline constexpr Duration dial_timeout = std::chrono::seconds(15);
 inline constexpr Duration connect_timeout = std::chrono::seconds(10);
 inline constexpr Duration first_retry_delay = std::chrono::milliseconds(100);
 inline constexpr Duration last_retry_delay = std::chrono::seconds(30);

@@ -114,6 +114,8 @@ bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
 }
 
 void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
+  // A former residence, or a copy, knows nothing of what has become of the session.
+  const bool outdated = message.generation < peer_generation_;
   switch (message.reason) {
     case ResumeDenial::suspended:
       apply(Event::denied_suspended, now);
@@ -131,10 +133,14 @@ void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
       return;
     case ResumeDenial::unknown:
     case ResumeDenial::gap:
-      apply(Event::denied_lost, now);
+      apply(outdated ? Event::denied_not_here : Event::denied_lost, now);
       return;
     case ResumeDenial::closed:
       break;
+  }
+  if (outdated) {
+    apply(Event::denied_not_here, now);
+    return;
   }
   if (message.held < send_.written() || message.end != recv_.received()) {
     apply(Event::denied_lost, now);
@@ -151,6 +157,7 @@ bool Session::handle_message(ConnId conn, const Message& message, Time now) {
     if (const auto* ok = std::get_if<ConnectOk>(&message); ok != nullptr && state_ == State::connecting) {
       const Progress fresh{0, ok->limit, false, false};
       peer_generation_ = ok->generation;
+      peer_attempt_ = ok->attempt;  // its RESUMEs that are still on their way speak of a stream that had not begun
       input_progress_ = &fresh;
       apply(Event::connect_ok, now);
       input_progress_ = nullptr;

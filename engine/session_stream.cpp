@@ -169,7 +169,7 @@ bool Session::greeting(Transmit& out, Time) {
       put(out, Connect{protocol_version, fixed_.id, generation_, recv_.limit(), fixed_.service});
       break;
     case Greeting::connect_ok:
-      put(out, ConnectOk{generation_, recv_.limit()});
+      put(out, ConnectOk{generation_, recv_.limit(), attempt_});
       break;
     case Greeting::resume:
       put(out, Resume{protocol_version, fixed_.id, generation_, attempt_, fixed_.creator, progress()});

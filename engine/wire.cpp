@@ -23,7 +23,8 @@ std::optional<Progress> take_progress(ByteReader& in) {
   progress.held = in.number<std::uint64_t>();
   progress.limit = in.number<std::uint64_t>();
   const auto flags = in.number<std::uint8_t>();
-  if (!in.ok() || flags > (flag_finish | flag_close) || progress.limit < progress.held) return std::nullopt;
+  const bool known = flags == 0 || flags == flag_finish || flags == (flag_finish | flag_close);
+  if (!in.ok() || !known || progress.limit < progress.held) return std::nullopt;
   progress.has_finish = (flags & flag_finish) != 0;
   progress.has_close = (flags & flag_close) != 0;
   return progress;
@@ -53,6 +54,7 @@ struct Encoder {
   MessageType operator()(const ConnectOk& m) const {
     out.number(m.generation);
     out.number(m.limit);
+    out.number(m.attempt);
     return MessageType::connect_ok;
   }
   MessageType operator()(const ConnectDenied& m) const {
@@ -91,6 +93,7 @@ struct Encoder {
     out.number(static_cast<std::uint8_t>(m.reason));
     out.number(m.held);
     out.number(m.end);
+    out.number(m.generation);
     return MessageType::resume_denied;
   }
   MessageType operator()(const Ping&) const { return MessageType::ping; }
@@ -135,6 +138,7 @@ std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
       ConnectOk m;
       m.generation = in.number<std::uint64_t>();
       m.limit = in.number<std::uint64_t>();
+      m.attempt = in.number<std::uint64_t>();
       return m;
     }
     case MessageType::connect_denied: {
@@ -167,7 +171,8 @@ std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
       if (reason < 1 || reason > static_cast<std::uint8_t>(ResumeDenial::version)) return std::nullopt;
       const auto held = in.number<std::uint64_t>();
       const auto end = in.number<std::uint64_t>();
-      return ResumeDenied{static_cast<ResumeDenial>(reason), held, end};
+      const auto generation = in.number<std::uint64_t>();
+      return ResumeDenied{static_cast<ResumeDenial>(reason), held, end, generation};
     }
     case MessageType::ping:
       return Ping{};

@@ -82,6 +82,7 @@ struct Connect {
 struct ConnectOk {
   std::uint64_t generation = 0;
   std::uint64_t limit = 0;
+  std::uint64_t attempt = 0;  // as in RESUME_OK: it may have tried to resume before CONNECT was repeated
 };
 struct ConnectDenied {
   ConnectDenial reason{};
@@ -113,8 +114,9 @@ struct ResumeOk {
 };
 struct ResumeDenied {
   ResumeDenial reason{};
-  std::uint64_t held = 0;  // how far the refuser holds the asker's stream
-  std::uint64_t end = 0;   // closed: where the refuser's own direction ended
+  std::uint64_t held = 0;        // how far the refuser holds the asker's stream
+  std::uint64_t end = 0;         // closed: where the refuser's own direction ended
+  std::uint64_t generation = 0;  // of the refuser's residence; 0: it does not reside there
 };
 /// Asks for a CHECKPOINT at once.
 struct Ping {};

@@ -157,7 +157,7 @@ TEST(FirstMessage, MustComeWithinFiveSecondsAndOpenSomething) {
                            Close{0},
                            Suspend{},
                            ResumeOk{1, 0, {0, 1, false, false}},
-                           ResumeDenied{ResumeDenial::gap, 0, 0},
+                           ResumeDenied{ResumeDenial::gap, 0, 0, 7},
                            Ping{},
                            Abort{},
                            ConnectOk{1, 1},

@@ -33,6 +33,24 @@ TEST(Connecting, SendsConnectAndStandsWithTheAnswer) {
   EXPECT_EQ(t.conns[conn].data, "early");
 }
 
+// The acceptor's RESUME was given up for the creator's repeated CONNECT, and arrives when the stream has begun.
+TEST(Connecting, ALateResumeFromBeforeTheRepeatedConnectIsStale) {
+  RawHost t;
+  t.session =
+      t.host->connect(*t.host->find_endpoint(t.bob), DialName::parse("file.alice@home.test").value(), t.id, 1, t.now);
+  t.pump();
+  const ConnId channel = t.answer_dial();
+  t.feed(channel, ConnectOk{7, RawHost::capacity_bytes, 1});
+  EXPECT_EQ(t.write("hello"), 5U);
+  t.feed(channel, Checkpoint{{5, 5 + RawHost::capacity_bytes, false, false}});
+  const ConnId late = t.incoming(t.alice);
+  t.feed(late, t.resume_message(1, false));
+  ASSERT_NE(t.last<ResumeDenied>(late), nullptr);
+  EXPECT_EQ(t.last<ResumeDenied>(late)->reason, ResumeDenial::stale);
+  EXPECT_EQ(t.session->state(), State::active);
+  EXPECT_EQ(t.session->channel(), channel);
+}
+
 TEST(Connecting, EachDenialHasItsFailure) {
   const std::pair<ConnectDenial, Failure> cases[] = {{ConnectDenial::no_service, Failure::no_service},
                                                      {ConnectDenial::access, Failure::access},
@@ -279,7 +297,7 @@ TEST(BothAtOnce, TheOtherSideDropsItsOwnAndAccepts) {
   EXPECT_EQ(t.last<ResumeOk>(crossing)->attempt, 1U) << "its own attempt is given up";
   EXPECT_EQ(t.session->channel(), crossing);
   // What the creator has said to the attempt that is no more changes nothing.
-  t.feed(conn, ResumeDenied{ResumeDenial::collision, 0, 0});
+  t.feed(conn, ResumeDenied{ResumeDenial::collision, 0, 0, 7});
   EXPECT_EQ(t.session->state(), State::active);
 }
 
@@ -289,7 +307,7 @@ TEST(BothAtOnce, WhoIsToldOfACollisionWaitsTwoSecondsForTheCreator) {
   t.advance(seconds(2));
   t.cut(channel);
   const ConnId conn = t.answer_dial();
-  t.feed(conn, ResumeDenied{ResumeDenial::collision, 0, 0});
+  t.feed(conn, ResumeDenied{ResumeDenial::collision, 0, 0, 7});
   EXPECT_EQ(t.session->state(), State::ready_resume);
   const auto dials = t.dials.size();
   t.advance(collision_wait - milliseconds(1));

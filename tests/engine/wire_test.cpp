@@ -20,17 +20,17 @@ const std::vector<Message>& every_message() {
   static const Progress progress{0x0102030405060708, 0xfffffffffffffffe, true, false};
   static const std::vector<Message> messages{Connect{protocol_version, id, 7, 1 << 20, "file"},
                                              Connect{9, id, 0, UINT64_MAX, std::string(max_service_bytes, 'x')},
-                                             ConnectOk{7, 99},
+                                             ConnectOk{7, 99, 3},
                                              ConnectDenied{ConnectDenial::version},
                                              Checkpoint{progress},
-                                             Checkpoint{{0, 0, false, true}},
+                                             Checkpoint{{0, 0, true, true}},
                                              Finish{12345},
                                              Close{UINT64_MAX},
                                              Suspend{},
                                              Resume{protocol_version, id, 3, 4, true, progress},
                                              Resume{protocol_version, id, 3, 4, false, {5, 6, true, true}},
                                              ResumeOk{3, 11, progress},
-                                             ResumeDenied{ResumeDenial::version, 1, 2},
+                                             ResumeDenied{ResumeDenial::version, 1, 2, 5},
                                              Ping{},
                                              Abort{}};
   return messages;
@@ -97,6 +97,14 @@ TEST(Wire, FieldsLieWhereTheProtocolSays) {
   const auto header = data_header(0x1122334455667788, 256);
   EXPECT_EQ(load_big_endian<std::uint32_t>(std::span(header).first(4)), 4U << 24 | 264U);
   EXPECT_EQ(load_big_endian<std::uint64_t>(std::span(header).subspan(4)), 0x1122334455667788U);
+}
+
+TEST(Wire, WhoHasTheCloseHasTheFinishToo) {
+  const Bytes frame = frame_of(Checkpoint{{0, 0, true, true}});
+  Bytes payload(frame.begin() + frame_header_bytes, frame.end());
+  EXPECT_TRUE(decode(MessageType::checkpoint, payload));
+  payload.back() = std::byte{2};
+  EXPECT_FALSE(decode(MessageType::checkpoint, payload));
 }
 
 TEST(Wire, APayloadOfAnyOtherLengthIsNone) {
