@@ -125,8 +125,7 @@ void Host::handle_connect(ConnId conn, Connection& connection, const Connect& me
     if (!denial) {
       fresh.file_name = endpoint->new_session_name(message.service, connection.peer);
       // The name first: what is made for a session that is then refused would stay.
-      if (fresh.file_name.size() <= max_file_name_bytes)
-        memories = make_memories_(connection.local, message.id, false);
+      if (fresh.file_name.size() <= max_file_name_bytes) memories = make_memories_(connection.local, message.id, false);
       if (!memories) denial = ConnectDenial::backlog_full;
     }
     if (denial) return reply(conn, ConnectDenied{*denial});

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "sns/join_token.hpp"
+
 namespace sessionfs::fs {
 namespace {
 
@@ -35,6 +37,25 @@ std::size_t buffer_of(const std::filesystem::path& file, const toml::key& key, c
   const auto size = parse_size(text_of(file, key, node));
   if (!size || *size < min_buffer_bytes) fail(file, node, "buffer must be a size from 4KiB to 256MiB, like \"1MiB\"");
   return (*size + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds most = max_save_grace;
+  milliseconds::rep number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number < 0) return std::nullopt;
+  const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  const milliseconds::rep factor = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "min" ? 60'000 : 0;
+  if (factor == 0 || number > most.count() / factor) return std::nullopt;
+  return milliseconds(number * factor);
+}
+
+std::chrono::milliseconds save_grace_of(const std::filesystem::path& file, const toml::key& key,
+                                        const toml::node& node) {
+  const auto duration = parse_duration(text_of(file, key, node));
+  if (!duration) fail(file, node, "save_grace must be a time from 0s to 60min, like \"10s\" (units: ms, s, min)");
+  return *duration;
 }
 
 HostPort address_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node,
@@ -72,6 +93,8 @@ void read_key(const std::filesystem::path& file, const toml::key& key, const tom
   } else if (name == "durability") {
     if (text_of(file, key, node) != "process")
       fail(file, node, "durability must be \"process\"; \"power\" is not to be had yet");
+  } else if (name == "save_grace") {
+    config.save_grace = save_grace_of(file, key, node);
   } else if (name == "sns") {
     read_sns(file, node, config);
   } else {
@@ -102,25 +125,9 @@ std::filesystem::path user_folder(const char* variable, const char* below_home) 
 }  // namespace
 
 std::optional<HostPort> HostPort::parse(std::string_view text, std::uint16_t fallback) {
-  HostPort result{{}, fallback};
-  std::string_view port;
-  if (text.starts_with('[')) {
-    const auto end = text.find(']');
-    if (end == std::string_view::npos) return std::nullopt;
-    result.host = text.substr(1, end - 1);
-    port = text.substr(end + 1);
-    if (!port.empty() && !port.starts_with(':')) return std::nullopt;
-  } else {
-    const auto colon = text.find(':');
-    result.host = text.substr(0, colon);
-    port = colon == std::string_view::npos ? std::string_view() : text.substr(colon);
-  }
-  if (result.host.empty()) return std::nullopt;
-  if (port.empty()) return result;
-  port.remove_prefix(1);
-  const auto [rest, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
-  if (error != std::errc() || rest != port.data() + port.size()) return std::nullopt;
-  return result;
+  const auto address = sns::parse_server(text, fallback);
+  if (!address) return std::nullopt;
+  return HostPort{address->host, address->port};
 }
 
 std::string HostPort::str() const {

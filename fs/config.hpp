@@ -1,7 +1,9 @@
 // The configuration: a TOML file, and what the command line says over it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -17,6 +19,7 @@ inline constexpr std::uint16_t default_port = 4700;
 inline constexpr std::uint16_t default_sns_port = 4701;
 inline constexpr std::size_t min_buffer_bytes = 4096;
 inline constexpr std::size_t max_buffer_bytes = std::size_t{256} << 20;
+inline constexpr std::chrono::hours max_save_grace{1};
 
 /// A key that is unknown or has a bad value: what() names it and its line.
 class ConfigError : public std::runtime_error {
@@ -28,7 +31,7 @@ struct HostPort {
   std::string host;
   std::uint16_t port = 0;
 
-  /// `HOST:PORT`, `[V6]:PORT`; without a port `fallback`. Nothing when it is neither.
+  /// What sns::parse_server() reads; without a port `fallback`.
   static std::optional<HostPort> parse(std::string_view text, std::uint16_t fallback);
   /// The same form again.
   [[nodiscard]] std::string str() const;
@@ -40,6 +43,7 @@ struct Config {
   HostPort listen{"::", default_port};
   bool listen_given = false;  // then no other port will do
   std::size_t buffer_bytes = std::size_t{1} << 20;
+  std::chrono::milliseconds save_grace = std::chrono::seconds(10);  // for applications to save their states
   std::map<std::string, HostPort> sns;
 
   /// Reads `file`; without one, the file for this user if there is one. Throws ConfigError.

@@ -25,8 +25,9 @@ asio::ip::tcp::endpoint listen_address(const HostPort& listen) {
 }
 
 std::filesystem::path made(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
-  std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
+  // One that was there keeps its mode: it may be a folder of the system's. What is in it is the owner's alone.
+  if (std::filesystem::create_directories(folder))
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
   return folder;
 }
 
@@ -94,7 +95,12 @@ void Daemon::connect_parts(const Config& config) {
       .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },
       .arrived = [this](const EndpointName& endpoint,
                         const std::string& service) { operations_.arrived(endpoint, service); },
-      .forgotten = [this](const Session& session) { operations_.forgotten(session); },
+      .remember_end = [this](const Session& session) { return residents_.remember_end(session); },
+      .forgotten =
+          [this](const Session& session) {
+            operations_.forgotten(session);
+            residents_.forgotten(session);
+          },
   });
   residents_.on_added = [this](const Resident& resident) {
     if (const auto error = documents_.add_storage(resident.serial, residents_.documents_folder(resident.name)))
@@ -120,8 +126,8 @@ void Daemon::network_changed() {
 }
 
 void Daemon::keep_registered() {
-  residents_.ensure_default();
-  if (!residents_.all_registered()) residents_.announce();
+  residents_.keep_registered();
+  runtime_.pump();
   retry_.expires_after(std::chrono::milliseconds(registration_retry_ms));
   retry_.async_wait([this](const boost::system::error_code& error) {
     if (!error) keep_registered();

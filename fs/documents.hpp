@@ -95,6 +95,8 @@ class Documents {
   std::error_code remove_all(std::uint64_t endpoint_serial);
   // All that was written is on the disk when it returns (syncfs(2)).
   std::error_code sync(std::uint64_t endpoint_serial) const;
+  // The entries of a folder are on the disk when it returns (fsync(2)).
+  std::error_code sync_folder(Inode folder);
   // The names in a folder in the storage's order, without "." and "..", at the top without the reserved ones.
   std::error_code list(Inode folder, std::vector<Entry>& entries);
   // As `getattr` replies them.

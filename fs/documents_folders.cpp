@@ -110,6 +110,15 @@ std::error_code Documents::sync(std::uint64_t endpoint_serial) const {
   return code(::syncfs(::dirfd(dir.get())) == 0 ? 0 : errno);
 }
 
+std::error_code Documents::sync_folder(Inode folder) {
+  Place place;
+  int error = resolve(folder, place);
+  if (error != 0) return code(error);
+  const Dir dir = open_folder(place.fd(), ".", error);
+  if (!dir) return code(error);
+  return code(::fsync(::dirfd(dir.get())) == 0 ? 0 : errno);
+}
+
 void Documents::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   Place place;
   Dir dir;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <stdexcept>
 #include <system_error>
 
 namespace sessionfs::fs {
@@ -42,11 +41,11 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
     file.check(count);
     if (count == 0) return content;
     content.append(buffer, static_cast<std::size_t>(count));
-    if (content.size() > limit) throw std::runtime_error(path.string() + ": is too large");
+    if (content.size() > limit) throw Damaged(path.string() + ": is too large");
   }
 }
 
-void replace_file(const std::filesystem::path& path, std::string_view content) {
+void replace_file(const std::filesystem::path& path, std::string_view content, Kept kept) {
   const std::filesystem::path temporary = path.string() + ".new";
   {
     const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
@@ -55,9 +54,10 @@ void replace_file(const std::filesystem::path& path, std::string_view content) {
       file.check(count);
       content.remove_prefix(static_cast<std::size_t>(count));
     }
-    file.check(::fsync(file.get()));
+    if (kept == Kept::power) file.check(::fsync(file.get()));
   }
   std::filesystem::rename(temporary, path);
+  if (kept != Kept::power) return;
   const Descriptor folder(path.parent_path(), O_RDONLY | O_DIRECTORY);
   folder.check(::fsync(folder.get()));
 }

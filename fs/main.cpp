@@ -1,13 +1,16 @@
 // sessionfs: mounts the tree of endpoints, services and sessions.
 #include <fcntl.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,18 +27,41 @@ using sessionfs::fs::DaemonOptions;
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 
-// Splits `-o a,b,c`.
+// Splits `-o a,b,c`. `defaults` is fstab's word for no option (fstab(5)), which libfuse does not know.
 std::vector<std::string> split(const std::vector<std::string>& lists) {
   std::vector<std::string> words;
   for (const auto& list : lists) {
     std::size_t begin = 0;
     while (begin <= list.size()) {
       const auto end = std::min(list.find(',', begin), list.size());
-      if (end > begin) words.push_back(list.substr(begin, end - begin));
+      const auto word = list.substr(begin, end - begin);
+      if (!word.empty() && word != "defaults") words.push_back(word);
       begin = end + 1;
     }
   }
   return words;
+}
+
+class Help : public CLI::Formatter {
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: sessionfs [OPTIONS] [SOURCE] MOUNTPOINT\n";
+  }
+};
+
+int bad_usage(std::string what) {
+  std::ranges::replace(what, '\n', ' ');
+  std::fprintf(stderr, "sessionfs: %s; see sessionfs --help\n", what.c_str());
+  return exit_usage;
+}
+
+// The mount's name in tables of mounts, as an option of libfuse.
+std::string fsname(const std::string& source) {
+  std::string option = "fsname=";
+  for (const char c : source) {
+    if (c == ',' || c == '\\') option += '\\';
+    option += c;
+  }
+  return option;
 }
 
 // The parent waits here until the daemon is mounted or has failed, and ends with its outcome.
@@ -63,7 +89,7 @@ int go_to_background() {
 }
 
 void leave_terminal(int ready) {
-  spdlog::set_default_logger(spdlog::syslog_logger_mt("sessionfs", "sessionfs", LOG_PID, LOG_DAEMON));
+  spdlog::set_default_logger(spdlog::syslog_logger_mt("sessionfs-syslog", "sessionfs", LOG_PID, LOG_DAEMON));
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int fd : {0, 1, 2}) dup2(null, fd);
   close(null);
@@ -76,8 +102,17 @@ int serve(const Config& config, const DaemonOptions& options, bool foreground) {
   boost::asio::io_context io(1);
   Daemon daemon(io, config, options);
   daemon.settle();
-  if (!foreground) leave_terminal(ready);
-  daemon.run();
+  if (foreground) {
+    daemon.run();
+    return 0;
+  }
+  leave_terminal(ready);
+  try {
+    daemon.run();
+  } catch (const std::exception& error) {
+    spdlog::critical("{}", error.what());  // nobody reads standard error any more
+    throw;
+  }
   return 0;
 }
 
@@ -85,18 +120,24 @@ int serve(const Config& config, const DaemonOptions& options, bool foreground) {
 
 int main(int argc, char** argv) {
   CLI::App app("Mounts endpoints, services and sessions as files.", "sessionfs");
+  app.formatter(std::make_shared<Help>());
   app.set_version_flag("--version", "sessionfs " SESSIONFS_VERSION);
-  std::string mountpoint;
+  std::vector<std::string> places;
   bool foreground = false;
   bool debug = false;
   std::vector<std::string> mount_options;
   std::optional<std::string> config_file;
   std::optional<std::string> state;
   std::optional<std::string> listen;
-  app.add_option("MOUNTPOINT", mountpoint, "an empty directory, for example /session")->required();
+  app.add_option("MOUNTPOINT", places,
+                 "an empty directory, for example /session; a SOURCE before it is its name in the table of mounts")
+      ->option_text(" ")
+      ->required()
+      ->expected(1, 2);
   app.add_flag("-f", foreground, "stay in the foreground");
   app.add_flag("-d", debug, "show every request of the kernel; implies -f");
-  app.add_option("-o", mount_options, "mount options, separated by commas, for example allow_other");
+  app.add_option("-o", mount_options, "mount options, separated by commas, for example allow_other")
+      ->allow_extra_args(false);
   app.add_option("--config", config_file, "the configuration file");
   app.add_option("--state", state, "the folder that keeps keys, documents and sessions");
   app.add_option("--listen", listen,
@@ -104,25 +145,24 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : exit_usage;
+    return error.get_exit_code() == 0 ? app.exit(error) : bad_usage(error.what());
   }
   signal(SIGPIPE, SIG_IGN);
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("sessionfs"));
   spdlog::set_pattern("sessionfs: %v");
   if (debug) spdlog::set_level(spdlog::level::debug);
   try {
     Config config = Config::load(config_file);
     if (listen) {
       const auto address = sessionfs::fs::HostPort::parse(*listen, sessionfs::fs::default_port);
-      if (!address) {
-        std::fprintf(stderr, "sessionfs: --listen %s: not an address and a port, like [::]:4700\n", listen->c_str());
-        return exit_usage;
-      }
+      if (!address) return bad_usage("--listen " + *listen + ": not an address and a port, like [::]:4700");
       config.listen = *address;
       config.listen_given = true;
     }
     DaemonOptions options;
-    options.mountpoint = std::filesystem::absolute(mountpoint).lexically_normal();
-    options.mount_options = split(mount_options);
+    options.mountpoint = std::filesystem::absolute(places.back()).lexically_normal();
+    if (places.size() == 2) options.mount_options.push_back(fsname(places.front()));
+    for (auto& option : split(mount_options)) options.mount_options.push_back(std::move(option));
     options.debug = debug;
     options.state =
         std::filesystem::absolute(state ? std::filesystem::path(*state) : sessionfs::fs::default_state_folder());

@@ -23,8 +23,10 @@ inline constexpr int max_requests_per_turn = 32;
 
 class Mount {
  public:
-  /// `options` are those of mount.fuse (-o); `on_end` is called once when the mount is gone (unmounted by anybody).
-  /// `after_each` is called after every request. Throws std::runtime_error when it cannot be mounted.
+  /// `options` are those of mount.fuse (-o). What the documents' safety rests on (nosuid, nodev, default_permissions)
+  /// holds whatever they say: for a line of fstab, mount.fuse appends `dev,suid` of its own. `on_end` is called once
+  /// when the mount is gone (unmounted by anybody). `after_each` is called after every request. Throws
+  /// std::runtime_error when it cannot be mounted.
   Mount(boost::asio::io_context& io, const std::string& mountpoint, const std::vector<std::string>& options, bool debug,
         const fuse_lowlevel_ops& operations, void* user_data, std::function<void()> after_each,
         std::function<void()> on_end);
@@ -33,7 +35,6 @@ class Mount {
   Mount& operator=(const Mount&) = delete;
 
   [[nodiscard]] const std::string& mountpoint() const { return mountpoint_; }
-  [[nodiscard]] fuse_session* session() const { return session_; }
 
   /// Takes the mount away, lazily when it is in use. All requests must have been answered.
   void unmount();

@@ -83,7 +83,7 @@ void Names::start(std::uint16_t listen_port, std::string mountpoint) {
 std::filesystem::path Names::membership_file() const { return state_ / "membership.toml"; }
 
 void Names::start_local() {
-  const auto folder = state_ / "sns";
+  const auto folder = state_ / "local-sns";  // beside that of an snsd with the same state
   std::filesystem::create_directories(folder);
   local_ = std::make_unique<sns::Responder>(
       sns::Storage::open(folder, config_.domain, wall_clock(), sns::Durability::process));

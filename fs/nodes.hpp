@@ -55,7 +55,6 @@ struct Parked {
   Kind kind{};
   fuse_req_t req = nullptr;
   OpenFile* file = nullptr;
-  int flags = 0;                                        // of an open
   std::size_t size = 0;                                 // of a read
   std::vector<std::byte> data;                          // of a write
   std::size_t done = 0;                                 // of it taken so far

@@ -40,19 +40,39 @@ Operations::Answer Operations::later(fuse_req_t req, int interrupt_error) {
 
 void Operations::endpoint_removed(const Resident& resident) {
   // Its nodes answer ESTALE or end of file from now on; those that nobody holds go.
-  for (auto& [serial, node] : services_.all()) {
-    if (node->endpoint != resident.serial) continue;
-    node->removed = true;
-    services_.unname(*node, node->name);
-    for (const auto& waiting : node->accepts) fuse_reply_buf(waiting->req, nullptr, 0);
-    node->accepts.clear();
-    notify_polls(node->files);
+  std::vector<ServiceNode*> services;
+  std::vector<SessionNode*> sessions;
+  for (auto& [serial, node] : services_.all())
+    if (node->endpoint == resident.serial) services.push_back(node.get());
+  for (auto& [serial, node] : sessions_.all())
+    if (node->endpoint == resident.serial) sessions.push_back(node.get());
+  for (ServiceNode* node : services) {
+    end_accepts(*node);
+    drop_if_unused(*node);
   }
-  for (auto& [serial, node] : sessions_.all()) {
-    if (node->endpoint != resident.serial) continue;
+  for (SessionNode* node : sessions) {
     node->unlinked = true;
     sessions_.unname(*node, node->file_name);
+    drop_if_unused(*node);
   }
+}
+
+void Operations::release_all(int error) {
+  const auto drain = [error](ParkedQueue& queue) {
+    for (const auto& waiting : queue) {
+      if (waiting->kind == Parked::Kind::write && waiting->done > 0) {
+        fuse_reply_write(waiting->req, waiting->done);
+      } else {
+        fuse_reply_err(waiting->req, error);
+      }
+    }
+    queue.clear();
+  };
+  for (auto& [serial, node] : sessions_.all())
+    for (auto* queue : {&node->opens, &node->reads, &node->writes, &node->syncs}) drain(*queue);
+  for (auto& [serial, node] : services_.all()) drain(node->accepts);
+  for (const auto& pending : std::exchange(pending_, {}))
+    if (!std::exchange(pending->answered, true)) fuse_reply_err(pending->req, error);
 }
 
 // --- libfuse's table ----------------------------------------------------------------------------------------------
@@ -178,11 +198,11 @@ struct Trampolines {
     is_document(inode) ? documents(req).releasedir(req, inode, fi) : self(req).releasedir(req, inode, fi);
   }
   static void fsyncdir(fuse_req_t req, fuse_ino_t inode, int datasync, fuse_file_info* fi) {
-    if (is_document(inode)) return documents(req).fsyncdir(req, inode, datasync, fi);
-    fuse_reply_err(req, 0);
+    is_document(inode) ? documents(req).fsyncdir(req, inode, datasync, fi) : self(req).fsyncdir(req, inode);
   }
   static void statfs(fuse_req_t req, fuse_ino_t inode) {
-    if (is_document(inode)) return documents(req).statfs(req, inode);
+    // An endpoint's folder has as much room as its storage.
+    if (is_document(inode) || kind_of(inode) == Kind::endpoint) return documents(req).statfs(req, inode);
     struct statvfs none {};
     none.f_bsize = none.f_frsize = 4096;
     none.f_namemax = max_file_name_bytes;

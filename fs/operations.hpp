@@ -31,7 +31,7 @@ class Operations {
   void forgotten(const Session& session);
   void endpoint_removed(const Resident& resident);
 
-  /// Answers every request that waits, with `error`; the mount can go.
+  /// Answers every request that waits, with `error`; the mount can go. What would answer them later goes nowhere.
   void release_all(int error);
 
  private:
@@ -52,8 +52,9 @@ class Operations {
   bool attributes(Inode inode, struct stat& out);
   Inode find_child(Inode parent, std::string_view name, int& error);
   void remove_endpoint(fuse_req_t req, std::string_view name);
+  void fsyncdir(fuse_req_t req, Inode inode);
   void unlink_session(fuse_req_t req, Resident& resident, const std::string& name);
-  bool is_document_place(Inode inode) const;
+  void part_with(const Resident& resident, const std::shared_ptr<Session>& session, void (Host::*act)(Session&, Time));
 
   // operations_session.cpp
   void open(fuse_req_t req, Inode inode, fuse_file_info* fi);
@@ -64,10 +65,10 @@ class Operations {
   void flush(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void release(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void poll(fuse_req_t req, Inode inode, fuse_file_info* fi, fuse_pollhandle* handle);
-  void open_session(fuse_req_t req, SessionNode& node, int flags);
+  void open_session(fuse_req_t req, SessionNode& node);
   int begin_dial(SessionNode& node);
   void finish_opens(SessionNode& node);
-  void reply_stream(fuse_req_t req, Inode inode, int flags);
+  void reply_stream(fuse_req_t req, Inode inode);
   bool try_read(fuse_req_t req, SessionNode& node, std::size_t size);
   bool try_write(Parked& parked, SessionNode& node);
   bool try_sync(fuse_req_t req, SessionNode& node, std::uint64_t offset);
@@ -81,10 +82,10 @@ class Operations {
 
   // operations_service.cpp
   void create_service(fuse_req_t req, Resident& resident, const std::string& name, int flags);
-  void open_service(fuse_req_t req, ServiceNode& node, int flags);
   void read_service(fuse_req_t req, ServiceNode& node, OpenFile& file, std::size_t size, int flags);
   bool try_accept(fuse_req_t req, ServiceNode& node, OpenFile& file, std::size_t size);
   void give_name_back(ServiceNode& node, OpenFile& file);
+  void end_accepts(ServiceNode& node);
   void drop_if_unused(ServiceNode& node);
   ServiceNode& service_node(const Resident& resident, const std::string& name);
   bool service_exists(const ServiceNode& node);

@@ -87,10 +87,6 @@ void Operations::create_service(fuse_req_t req, Resident& resident, const std::s
   residents_.add_service(resident, name, done);
 }
 
-void Operations::open_service(fuse_req_t req, ServiceNode& node, int flags) {
-  reply_stream(req, inode_of(Kind::service, node.serial), flags);
-}
-
 void Operations::read_service(fuse_req_t req, ServiceNode& node, OpenFile& file, std::size_t size, int flags) {
   if (try_accept(req, node, file, size)) return;
   if ((flags & O_NONBLOCK) != 0) {
@@ -139,6 +135,18 @@ void Operations::give_name_back(ServiceNode& node, OpenFile& file) {
   if (!session || endpoint == nullptr) return;
   runtime_.host().give_back(*endpoint, session);
   arrived(endpoint->name, node.name);
+}
+
+// The service is gone: its name is free, its readers get end of file.
+void Operations::end_accepts(ServiceNode& node) {
+  node.removed = true;
+  services_.unname(node, node.name);
+  while (!node.accepts.empty()) {
+    const auto waiting = std::move(node.accepts.front());
+    node.accepts.pop_front();
+    fuse_reply_buf(waiting->req, nullptr, 0);
+  }
+  notify_polls(node.files);
 }
 
 void Operations::arrived(const EndpointName& endpoint, const std::string& service) {

@@ -90,22 +90,6 @@ void Operations::interrupt(Parked& parked) {
   }
 }
 
-void Operations::release_all(int error) {
-  const auto drain = [error](ParkedQueue& queue) {
-    for (const auto& waiting : queue) {
-      if (waiting->kind == Parked::Kind::write && waiting->done > 0) {
-        fuse_reply_write(waiting->req, waiting->done);
-      } else {
-        fuse_reply_err(waiting->req, error);
-      }
-    }
-    queue.clear();
-  };
-  for (auto& [serial, node] : sessions_.all())
-    for (auto* queue : {&node->opens, &node->reads, &node->writes, &node->syncs}) drain(*queue);
-  for (auto& [serial, node] : services_.all()) drain(node->accepts);
-}
-
 // --- opening ------------------------------------------------------------------------------------------------------
 
 SessionNode& Operations::node_of(std::uint64_t endpoint, const std::string& file_name,
@@ -148,13 +132,13 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   const bool record_view = (fi->flags & O_NOFOLLOW) != 0;
   if (kind == Kind::session && !record_view) {
     SessionNode* node = sessions_.find(serial_of(inode));
-    if (node != nullptr) return open_session(req, *node, fi->flags);
+    if (node != nullptr) return open_session(req, *node);
     fuse_reply_err(req, ENOENT);
     return;
   }
   if (kind == Kind::service && !record_view) {
     ServiceNode* node = services_.find(serial_of(inode));
-    if (node != nullptr && service_exists(*node)) return open_service(req, *node, fi->flags);
+    if (node != nullptr && service_exists(*node)) return reply_stream(req, inode);
     fuse_reply_err(req, ENOENT);
     return;
   }
@@ -184,18 +168,17 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   if (fuse_reply_open(req, fi) == 0) (void)file.release();
 }
 
-void Operations::open_session(fuse_req_t req, SessionNode& node, int flags) {
+void Operations::open_session(fuse_req_t req, SessionNode& node) {
   if (!node.session) {
     if (const int error = node.unlinked ? ENOENT : begin_dial(node); error != 0) {
       fuse_reply_err(req, error);
       return;
     }
   }
-  if (node.opened) return reply_stream(req, inode_of(Kind::session, node.serial), flags);
+  if (node.opened) return reply_stream(req, inode_of(Kind::session, node.serial));
   Parked request;
   request.kind = Parked::Kind::open;
   request.req = req;
-  request.flags = flags;
   request.session = &node;
   park(node.opens, std::move(request));
   runtime_.pump();
@@ -231,10 +214,10 @@ void Operations::finish_opens(SessionNode& node) {
     return drop_if_unused(node);
   }
   node.opened = true;
-  for (const auto& parked : waiting) reply_stream(parked->req, inode_of(Kind::session, node.serial), parked->flags);
+  for (const auto& parked : waiting) reply_stream(parked->req, inode_of(Kind::session, node.serial));
 }
 
-void Operations::reply_stream(fuse_req_t req, Inode inode, int) {
+void Operations::reply_stream(fuse_req_t req, Inode inode) {
   auto file = std::make_unique<OpenFile>();
   file->mode = OpenFile::Mode::stream;
   file->inode = inode;
@@ -330,8 +313,10 @@ bool Operations::try_read(fuse_req_t req, SessionNode& node, std::size_t size) {
   if (count == 0) {
     if (session.failure() != Failure::none) {
       fuse_reply_err(req, errno_of(session.failure()));
-    } else if (session.read_ended() || session.detached()) {
+    } else if (session.read_ended()) {
       fuse_reply_buf(req, nullptr, 0);
+    } else if (session.detached()) {
+      fuse_reply_err(req, ESTALE);  // closed here: an end of file would say that all has been read
     } else {
       return false;
     }

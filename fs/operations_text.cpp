@@ -47,6 +47,24 @@ std::string seconds_since(Time then, Time now) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now - then).count()) + "s";
 }
 
+// Answers with `value`, or with its length where the caller asked for that (size 0).
+void reply_xattr(fuse_req_t req, std::string_view value, std::size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(req, value.size());
+  } else if (size < value.size()) {
+    fuse_reply_err(req, ERANGE);
+  } else {
+    fuse_reply_buf(req, value.data(), value.size());
+  }
+}
+
+// Whether a text of rules holds any.
+bool holds_rules(std::string_view text) {
+  while (!text.empty())
+    if (!words_of(next_line(text)).empty()) return true;
+  return false;
+}
+
 }  // namespace
 
 std::string Operations::text_of(Inode inode) {
@@ -133,6 +151,7 @@ std::string Operations::host_status() {
   text += "services: " + std::to_string(services) + "\n";
   text += "sessions: " + std::to_string(sessions) + "\n";
   text += "connections: " + std::to_string(runtime_.connections()) + "\n";
+  for (const auto& trouble : residents_.troubles()) text += "trouble: " + trouble + "\n";
   if (!last_error_.empty()) text += "last error: " + last_error_ + "\n";
   return text;
 }
@@ -142,6 +161,7 @@ std::string Operations::endpoint_status(const Resident& resident) {
   std::string text = "endpoint: " + resident.name.str() + "\n";
   text += "generation: " + std::to_string(endpoint->generation) + "\n";
   text += "registration: " + resident.registration + "\n";
+  if (holds_rules(resident.policy)) text += "policy: kept, without effect in this version\n";
   if (!resident.last_error.empty()) text += "last error: " + resident.last_error + "\n";
   for (const auto& [name, service] : endpoint->services)
     text += "service: " + name + " waiting=" + std::to_string(service.backlog.size()) + "\n";
@@ -222,7 +242,7 @@ void Operations::write_command(fuse_req_t req, OpenFile& file, std::string_view 
   const auto answer = later(req, EINTR);
   names_.join(std::string(words[1]), [this, answer, size](int error, const std::string& why) {
     last_error_ = error == 0 ? "" : why;
-    if (error == 0) residents_.ensure_default();
+    if (error == 0) residents_.keep_registered();
     answer([error, size](fuse_req_t waiting) {
       if (error != 0) {
         fuse_reply_err(waiting, error);
@@ -258,6 +278,10 @@ int Operations::endpoint_command(Resident& resident, std::string_view line) {
     for (const auto& [name, session] : sessions) chosen.push_back(session);
   }
   for (const auto& session : chosen) {
+    if (command->act == &Host::abort) {
+      part_with(resident, session, command->act);
+      continue;
+    }
     (runtime_.host().*command->act)(*session, runtime_.now());
     wake(session);
   }
@@ -269,12 +293,8 @@ void Operations::getxattr(fuse_req_t req, Inode inode, const char* name, std::si
   const auto value = node != nullptr ? session_attribute(*node, name) : std::nullopt;
   if (!value) {
     fuse_reply_err(req, ENODATA);
-  } else if (size == 0) {
-    fuse_reply_xattr(req, value->size());
-  } else if (size < value->size()) {
-    fuse_reply_err(req, ERANGE);
   } else {
-    fuse_reply_buf(req, value->data(), value->size());
+    reply_xattr(req, *value, size);
   }
 }
 
@@ -285,13 +305,7 @@ void Operations::listxattr(fuse_req_t req, Inode inode, std::size_t size) {
     for (const auto name : attribute_names)
       if (session_attribute(*node, name)) names += std::string(name) + '\0';
   }
-  if (size == 0) {
-    fuse_reply_xattr(req, names.size());
-  } else if (size < names.size()) {
-    fuse_reply_err(req, ERANGE);
-  } else {
-    fuse_reply_buf(req, names.data(), names.size());
-  }
+  reply_xattr(req, names, size);
 }
 
 }  // namespace sessionfs::fs

@@ -53,8 +53,6 @@ struct OpenDirectory {
 
 }  // namespace
 
-bool Operations::is_document_place(Inode inode) const { return kind_of(inode) == Kind::document; }
-
 bool Operations::attributes(Inode inode, struct stat& out) {
   const Kind kind = kind_of(inode);
   out = {};
@@ -78,6 +76,12 @@ bool Operations::attributes(Inode inode, struct stat& out) {
       break;
   }
   if (residents_.find(serial_of(inode)) == nullptr) return false;
+  struct stat folder {};
+  if (kind == Kind::endpoint && !documents_.attributes(inode, folder)) {
+    out.st_atim = folder.st_atim;
+    out.st_mtim = folder.st_mtim;
+    out.st_ctim = folder.st_ctim;
+  }
   // Tools that copy trees believe the size.
   if (kind == Kind::record || kind == Kind::policy || kind == Kind::access)
     out.st_size = static_cast<off_t>(text_of(inode).size());
@@ -136,9 +140,9 @@ void Operations::lookup(fuse_req_t req, Inode parent, const char* name) {
     fuse_reply_err(req, ENOENT);
     return;
   }
-  if (fuse_reply_entry(req, &entry) != 0) return;
   if (kind_of(inode) == Kind::session) ++sessions_.find(serial_of(inode))->lookups;
   if (kind_of(inode) == Kind::service) ++services_.find(serial_of(inode))->lookups;
+  if (fuse_reply_entry(req, &entry) != 0) forget(inode, 1);  // the caller is gone, and the kernel has not taken it
 }
 
 void Operations::forget(Inode inode, std::uint64_t count) {
@@ -255,14 +259,7 @@ void Operations::unlink(fuse_req_t req, Inode parent, const char* name) {
     }
     ServiceNode& node = service_node(*resident, *service);
     residents_.remove_service(*resident, *service);
-    node.removed = true;
-    services_.unname(node, *service);
-    while (!node.accepts.empty()) {
-      const auto waiting = std::move(node.accepts.front());
-      node.accepts.pop_front();
-      fuse_reply_buf(waiting->req, nullptr, 0);
-    }
-    notify_polls(node.files);
+    end_accepts(node);
     drop_if_unused(node);
     fuse_reply_err(req, 0);
   } else if (kind == Kind::sessions) {
@@ -284,15 +281,21 @@ void Operations::unlink_session(fuse_req_t req, Resident& resident, const std::s
     fuse_reply_err(req, ENOENT);
     return;
   }
-  const auto session = found->second;
-  if (SessionNode* node = sessions_.find(resident.serial, key)) {
-    sessions_.unname(*node, key);
+  part_with(resident, found->second, &Host::close);
+  fuse_reply_err(req, 0);
+}
+
+// Closes or aborts. The name is free at once, however long the session still delivers: the next dial makes a new one.
+void Operations::part_with(const Resident& resident, const std::shared_ptr<Session>& session,
+                           void (Host::*act)(Session&, Time)) {
+  const auto held = session;  // while its entries go
+  if (SessionNode* node = sessions_.find(resident.serial, held->file_name())) {
+    sessions_.unname(*node, held->file_name());
     node->unlinked = true;
   }
-  runtime_.host().close(*session, runtime_.now());
+  (runtime_.host().*act)(*held, runtime_.now());
   runtime_.pump();
-  wake(session);
-  fuse_reply_err(req, 0);
+  wake(held);
 }
 
 void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
@@ -315,7 +318,10 @@ void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
     for (const auto& entry : endpoint_entries)
       entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
     std::vector<Documents::Entry> documents;
-    (void)documents_.list(inode, documents);
+    if (const auto error = documents_.list(inode, documents)) {
+      fuse_reply_err(req, error.value());
+      return;
+    }
     for (const auto& entry : documents) entries.push_back({entry.name, entry.inode, mode_t(DTTOIF(entry.type))});
   } else if (kind == Kind::services) {
     for (const auto& [name, service] : runtime_.host().find_endpoint(resident->name)->services)
@@ -344,6 +350,11 @@ void Operations::readdir(fuse_req_t req, Inode, std::size_t size, off_t offset, 
     used += needed;
   }
   fuse_reply_buf(req, buffer.data(), used);
+}
+
+void Operations::fsyncdir(fuse_req_t req, Inode inode) {
+  // What is in an endpoint's folder beside documents is stored when it is made.
+  fuse_reply_err(req, kind_of(inode) == Kind::endpoint ? documents_.sync_folder(inode).value() : 0);
 }
 
 void Operations::releasedir(fuse_req_t req, Inode, fuse_file_info* fi) {

@@ -1,34 +1,25 @@
 #include "fs/residents.hpp"
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "engine/policy.hpp"
-#include "fs/files.hpp"
 
 namespace sessionfs::fs {
-namespace {
-
-constexpr const char* record_name = ".endpoint";
-constexpr const char* documents_name = "documents";
-constexpr const char* sessions_name = "sessions";
-
-}  // namespace
 
 Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state)
     : io_(io), runtime_(runtime), names_(names), state_(std::move(state)) {
-  std::filesystem::create_directories(state_ / "endpoints");
+  for (const char* name : {endpoints_name, creating_name})
+    if (std::filesystem::create_directories(state_ / name))
+      std::filesystem::permissions(state_ / name, std::filesystem::perms::owner_all);
 }
 
-std::filesystem::path Residents::folder(const EndpointName& name) const { return state_ / "endpoints" / name.str(); }
+std::filesystem::path Residents::folder(const EndpointName& name) const { return state_ / endpoints_name / name.str(); }
 
 std::filesystem::path Residents::documents_folder(const EndpointName& name) const {
   return folder(name) / documents_name;
@@ -58,33 +49,57 @@ const TlsIdentity* Residents::identity_for_sni(std::string_view sni) const {
 
 // --- coming and going ---------------------------------------------------------------------------------------------
 
+std::shared_ptr<const TlsIdentity> Residents::make_identity(const EndpointName& name, const sns::KeyPair& key,
+                                                            const sns::Certificate& certificate) {
+  auto identity =
+      std::make_shared<const TlsIdentity>(certificate.get(), key.get(), std::vector<X509*>{names_.authority()});
+  by_sni_[identity->sni()] = name;
+  identities_[name] = identity;
+  return identity;
+}
+
 Resident& Residents::add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key,
                          sns::Certificate certificate) {
   std::filesystem::create_directories(documents_folder(name));
   std::filesystem::create_directories(session_folder(name));
-  auto identity =
-      std::make_shared<const TlsIdentity>(certificate.get(), key.get(), std::vector<X509*>{names_.authority()});
+  (void)make_identity(name, key, certificate);
   Resident& resident = residents_[name];
   resident.serial = ++last_serial_;
   resident.name = name;
   resident.key = std::move(key);
   resident.certificate = std::move(certificate);
   by_serial_[resident.serial] = name;
-  by_sni_[identity->sni()] = name;
-  identities_[name] = std::move(identity);
   runtime_.host().add_endpoint(name, generation, runtime_.now());
   return resident;
+}
+
+// The same key at each attempt: the name server may have given the name to it and answered too late.
+sns::KeyPair Residents::key_to_create(const EndpointName& name) const {
+  const auto file = state_ / creating_name / name.str();
+  if (std::filesystem::exists(file)) return sns::KeyPair::from_pem(read_file(file, sns::max_pem_bytes));
+  auto key = sns::KeyPair::generate();
+  replace_file(file, key.pem());
+  return key;
 }
 
 void Residents::create(const EndpointName& name, Done done) {
   const auto fail = [&](int error) { boost::asio::post(io_, [done, error] { done(error); }); };
   if (find(name) != nullptr || creating_.contains(name)) return fail(EEXIST);
   if (name.domain() != names_.domain() || !names_.joined()) return fail(EACCES);
+  sns::KeyPair key;
+  try {
+    key = key_to_create(name);
+  } catch (const std::exception& error) {
+    spdlog::error("{}: cannot be created: {}", name.str(), error.what());
+    return fail(EIO);
+  }
   creating_.insert(name);
-  const auto key = sns::KeyPair::generate();
   names_.client()->new_ep(name, key, 1, names_.residence(),
                           [this, name, key, done](sns::Status status, std::optional<sns::Certificate> certificate) {
                             creating_.erase(name);
+                            std::error_code ignored;
+                            if (status == sns::Status::exists)
+                              std::filesystem::remove(state_ / creating_name / name.str(), ignored);
                             if (status != sns::Status::ok || !certificate) return done(errno_of(status));
                             done(created(name, key, std::move(*certificate)));
                           });
@@ -92,10 +107,16 @@ void Residents::create(const EndpointName& name, Done done) {
 
 int Residents::created(const EndpointName& name, const sns::KeyPair& key, sns::Certificate certificate) {
   try {
-    std::filesystem::remove_all(folder(name));  // what an endpoint of this name has left that was removed
     Resident& resident = add(name, 1, key, std::move(certificate));
     resident.registration = "registered";
-    save(resident);
+    resident.registered = true;
+    if (const int error = save(resident); error != 0) {
+      removed(name);
+      return error;
+    }
+    std::error_code ignored;
+    std::filesystem::remove(folder(name) / removed_name, ignored);
+    std::filesystem::remove(state_ / creating_name / name.str(), ignored);
     on_added(resident);
     return 0;
   } catch (const std::exception& error) {
@@ -121,14 +142,48 @@ void Residents::remove(const EndpointName& name, const Done& done) {
 void Residents::removed(const EndpointName& name) {
   const auto found = residents_.find(name);
   if (found == residents_.end()) return;
-  on_removed(found->second);
+  if (on_removed) on_removed(found->second);
   runtime_.host().remove_endpoint(name, runtime_.now());
   by_serial_.erase(found->second.serial);
   residents_.erase(found);
-  // The identity stays for what its sessions still deliver; the record goes, so that it does not come back.
+  // Identity and record stay for what its sessions still deliver.
   std::error_code ignored;
-  std::filesystem::remove(folder(name) / record_name, ignored);
-  std::filesystem::remove_all(documents_folder(name), ignored);
+  std::filesystem::rename(folder(name) / record_name, folder(name) / removed_name, ignored);
+  clean_up(name);
+}
+
+// Of an endpoint that was removed nothing stays once its last session is over, but for documents that came meanwhile.
+void Residents::clean_up(const EndpointName& name) {
+  std::error_code failed;
+  std::filesystem::remove(documents_folder(name), failed);
+  if (!std::filesystem::remove(session_folder(name), failed) || failed) return;
+  for (const char* file : {removed_name, ended_name}) std::filesystem::remove(folder(name) / file, failed);
+  std::filesystem::remove(folder(name), failed);
+  if (const auto identity = identities_.extract(name)) by_sni_.erase(identity.mapped()->sni());
+}
+
+// Apart from the record, which holds the only copy of the key and is written seldom and to the disk.
+bool Residents::remember_end(const Session& session) const {
+  const auto& endpoints = runtime_.host().endpoints();
+  const auto found = endpoints.find(session.local());
+  if (found == endpoints.end()) return true;
+  const auto& tombstones = found->second.tombstones;
+  EndpointRecord ended;
+  ended.name = session.local();
+  ended.tombstones.assign(tombstones.begin(), tombstones.end());
+  const auto bytes = encode(ended);
+  try {
+    replace_file(folder(session.local()) / ended_name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                 Kept::process);
+    return true;
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: the end of a session cannot be stored: {}", session.local().str(), error.what());
+    return false;
+  }
+}
+
+void Residents::forgotten(const Session& session) {
+  if (find(session.local()) == nullptr) clean_up(session.local());
 }
 
 void Residents::add_service(Resident& resident, const std::string& service, const Done& done) {
@@ -139,27 +194,20 @@ void Residents::add_service(Resident& resident, const std::string& service, cons
     if (owner == nullptr) return done(ESTALE);
     // The name server may still have it from before; this endpoint is the one that may say so.
     if (status != sns::Status::ok && status != sns::Status::exists) return done(errno_of(status));
-    (void)runtime_.host().find_endpoint(name)->services[service];
-    save(*owner);
-    done(0);
+    auto& services = runtime_.host().find_endpoint(name)->services;
+    const bool fresh = services.try_emplace(service).second;
+    const int error = save(*owner);
+    if (error != 0 && fresh) services.erase(service);
+    done(error);
   });
 }
 
 void Residents::remove_service(Resident& resident, const std::string& service) {
   runtime_.host().remove_service(*runtime_.host().find_endpoint(resident.name), service, runtime_.now());
-  save(resident);
+  (void)save(resident);
   runtime_.pump();
   if (!names_.joined()) return;
   names_.client()->del_service({service, resident.name}, resident.key, [](sns::Status) {});
-}
-
-void Residents::ensure_default() {
-  if (!names_.joined() || find(default_name_) != nullptr || creating_.contains(default_name_)) return;
-  create(default_name_, [this](int error) {
-    if (error != 0)
-      spdlog::warn("{}: the default endpoint cannot be made: {}", default_name_.str(), std::strerror(error));
-    runtime_.pump();
-  });
 }
 
 // --- rules --------------------------------------------------------------------------------------------------------
@@ -170,9 +218,12 @@ int Residents::set_access(Resident& resident, const std::string& text) {
     resident.last_error = "access line " + std::to_string(error->line) + ": " + error->reason;
     return EINVAL;
   }
+  const auto former = std::exchange(resident.access, text);
+  if (const int error = save(resident); error != 0) {
+    resident.access = former;
+    return error;
+  }
   runtime_.host().find_endpoint(resident.name)->access = std::get<Access>(parsed);
-  resident.access = text;
-  save(resident);
   return 0;
 }
 
@@ -181,107 +232,105 @@ int Residents::set_policy(Resident& resident, const std::string& text) {
     resident.last_error = "policy line " + std::to_string(error->line) + ": " + error->reason;
     return EINVAL;
   }
-  resident.policy = text;
-  save(resident);
-  return 0;
+  const auto former = std::exchange(resident.policy, text);
+  const int error = save(resident);
+  if (error != 0) resident.policy = former;
+  return error;
 }
 
 // --- the name server ----------------------------------------------------------------------------------------------
 
 void Residents::announce() {
+  registration_delay_ = first_registration_delay;
   for (auto& [name, resident] : residents_) announce(resident);
 }
 
 void Residents::announce(Resident& resident) {
-  if (!names_.joined()) return;
+  if (!names_.joined() || resident.superseded) return;
   const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
   names_.client()->change_ep(resident.name, resident.key, endpoint->generation, names_.residence(),
                              [this, name = resident.name](sns::Status status) {
                                Resident* owner = find(name);
                                if (owner == nullptr) return;
-                               owner->registration =
-                                   status == sns::Status::ok ? "registered" : std::string(sns::describe(status));
+                               owner->registered = status == sns::Status::ok;
+                               owner->superseded = status == sns::Status::stale_generation;
+                               owner->registration = owner->registered ? "registered"
+                                                     : owner->superseded
+                                                         ? "superseded: it resides elsewhere with a higher generation"
+                                                         : std::string(sns::describe(status));
+                               // A name server that was set back to an older state has forgotten it.
+                               if (status == sns::Status::not_found) renew(*owner);
                              });
 }
 
-bool Residents::all_registered() const {
-  for (const auto& [name, resident] : residents_)
-    if (resident.registration != "registered") return false;
-  return true;
-}
-
-// --- on disk ------------------------------------------------------------------------------------------------------
-
-std::string Residents::record_bytes(const Resident& resident) const {
+// A new certificate for the same key, and with it the place in the name server's table.
+void Residents::renew(Resident& resident) {
   const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
-  EndpointRecord record;
-  record.name = resident.name;
-  record.generation = endpoint->generation;
-  record.private_key = resident.key.pem();
-  record.certificate = resident.certificate.pem();
-  record.policy = resident.policy;
-  record.access = resident.access;
-  for (const auto& [name, service] : endpoint->services) record.services.push_back(name);
-  record.tombstones.assign(endpoint->tombstones.begin(), endpoint->tombstones.end());
-  const auto bytes = encode(record);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  names_.client()->new_ep(
+      resident.name, resident.key, endpoint->generation, names_.residence(),
+      [this, name = resident.name](sns::Status status, std::optional<sns::Certificate> certificate) {
+        Resident* owner = find(name);
+        if (owner == nullptr) return;
+        if (status != sns::Status::ok || !certificate) {
+          owner->registered = false;
+          owner->registration = "its certificate cannot be renewed: " + std::string(sns::describe(status));
+          return;
+        }
+        owner->certificate = std::move(*certificate);
+        owner->registered = true;
+        owner->registration = "registered";
+        (void)make_identity(name, owner->key, owner->certificate);
+        (void)save(*owner);
+        for (const auto& [service, listening] : runtime_.host().find_endpoint(name)->services)
+          names_.client()->new_service({service, name}, owner->key, [](sns::Status) {});
+      });
 }
 
-void Residents::save(const Resident& resident) {
-  try {
-    replace_file(folder(resident.name) / record_name, record_bytes(resident));
-  } catch (const std::exception& error) {
-    spdlog::error("{}: its record cannot be stored: {}", resident.name.str(), error.what());
-  }
+void Residents::ensure_default() {
+  if (find(default_name_) != nullptr || creating_.contains(default_name_)) return;
+  create(default_name_, [this](int error) {
+    std::string trouble;
+    if (error == EEXIST) {
+      trouble = "the name is taken in the domain; set another one as endpoint in the configuration";
+    } else if (error != 0) {
+      trouble = std::string("cannot be made: ") + std::strerror(error);
+    }
+    if (trouble != default_trouble_ && !trouble.empty()) spdlog::warn("{}: {}", default_name_.str(), trouble);
+    default_trouble_ = std::move(trouble);
+    runtime_.pump();
+  });
 }
 
-void Residents::save_all() {
-  for (const auto& [name, resident] : residents_) save(resident);
-}
-
-void Residents::load() {
-  for (const auto& entry : std::filesystem::directory_iterator(state_ / "endpoints")) {
-    if (!std::filesystem::exists(entry.path() / record_name)) continue;
-    try {
-      load_one(entry.path());
-    } catch (const std::exception& error) {
-      const auto aside = entry.path().string() + ".damaged";
-      spdlog::error("{}: cannot be loaded and is set aside as {}: {}", entry.path().filename().string(), aside,
-                    error.what());
-      std::error_code ignored;
-      std::filesystem::rename(entry.path(), aside, ignored);
+void Residents::keep_registered() {
+  if (!names_.joined()) return;
+  if (!std::exchange(was_joined_, true)) load();
+  const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
+  const auto waits = [&](const Resident& resident) {
+    return !resident.superseded && (!resident.registered || resident.certificate.not_after() < soon);
+  };
+  const bool complete = find(default_name_) != nullptr &&
+                        std::ranges::none_of(residents_, [&](const auto& entry) { return waits(entry.second); });
+  if (complete) registration_delay_ = first_registration_delay;
+  if (complete || runtime_.now() < next_registration_) return;
+  next_registration_ = runtime_.now() + registration_delay_ - first_registration_delay / 2;
+  registration_delay_ = std::min(2 * registration_delay_, last_registration_delay);
+  ensure_default();
+  for (auto& [name, resident] : residents_) {
+    if (!waits(resident)) continue;
+    if (resident.certificate.not_after() < soon) {
+      renew(resident);
+    } else {
+      announce(resident);
     }
   }
 }
 
-void Residents::load_one(const std::filesystem::path& folder) {
-  const std::string bytes = read_file(folder / record_name, max_record_bytes);
-  auto record = decode_endpoint_record(std::as_bytes(std::span(bytes)));
-  if (!record || record->name.str() != folder.filename()) throw std::runtime_error("the record is damaged");
-  Resident& resident = add(record->name, record->generation, sns::KeyPair::from_pem(record->private_key),
-                           sns::Certificate::from_pem(record->certificate));
-  Endpoint& endpoint = *runtime_.host().find_endpoint(record->name);
-  for (const auto& service : record->services) (void)endpoint.services[service];
-  endpoint.tombstones.assign(record->tombstones.begin(), record->tombstones.end());
-  resident.policy = record->policy;
-  resident.access = record->access;
-  const auto access = Access::parse(record->access);
-  if (const auto* rules = std::get_if<Access>(&access)) endpoint.access = *rules;
-  load_sessions(endpoint);
-  on_added(resident);
-}
-
-void Residents::load_sessions(Endpoint& endpoint) {
-  for (const auto& file : std::filesystem::directory_iterator(session_folder(endpoint.name))) {
-    if (file.path().extension() == ".damaged") continue;
-    try {
-      runtime_.restore(endpoint, file.path());
-    } catch (const std::exception& error) {
-      spdlog::error("{}: a session is set aside: {}", endpoint.name.str(), error.what());
-      std::error_code ignored;
-      std::filesystem::rename(file.path(), file.path().string() + ".damaged", ignored);
-    }
-  }
+std::vector<std::string> Residents::troubles() const {
+  std::vector<std::string> lines;
+  if (!default_trouble_.empty() && !residents_.contains(default_name_))
+    lines.push_back(default_name_.str() + ": " + default_trouble_);
+  for (const auto& [name, reason] : not_loaded_) lines.push_back(name + ": not loaded: " + reason);
+  return lines;
 }
 
 }  // namespace sessionfs::fs

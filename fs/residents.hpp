@@ -1,8 +1,11 @@
 // The endpoints that reside at this host: their keys and certificates, their records on disk, and their entries at the
 // name server of their domain.
 //
-//   STATE/domain/                  this host's membership of its domain
 //   STATE/endpoints/NAME/.endpoint the record; documents/ and sessions/ beside it
+//   STATE/endpoints/NAME/ended     its tombstones: how its last sessions have ended
+//   STATE/endpoints/NAME/.removed  the record of one that was removed, until its sessions have delivered everything
+//   STATE/creating/NAME            the key of one that is being created: a name server that has answered too late has
+//                                  given the name to this key
 //
 // All calls come from the event loop. What has to ask the name server answers by a callback with an errno, 0 for
 // success, within the name server client's time limit.
@@ -16,14 +19,33 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "engine/record.hpp"
+#include "fs/files.hpp"
 #include "fs/names.hpp"
 #include "fs/runtime.hpp"
 #include "fs/transport/identity.hpp"
+#include "sns/authority.hpp"
 #include "sns/identity.hpp"
 
 namespace sessionfs::fs {
+
+// In the state directory.
+inline constexpr const char* endpoints_name = "endpoints";
+inline constexpr const char* creating_name = "creating";
+inline constexpr const char* record_name = ".endpoint";
+inline constexpr const char* removed_name = ".removed";
+inline constexpr const char* ended_name = "ended";
+inline constexpr const char* damaged_suffix = ".damaged";
+inline constexpr const char* documents_name = "documents";
+inline constexpr const char* sessions_name = "sessions";
+
+/// Between two attempts to tell the name server where an endpoint is: doubled from the first to the last.
+inline constexpr Duration first_registration_delay = std::chrono::seconds(2);
+inline constexpr Duration last_registration_delay = std::chrono::seconds(16);
+/// An endpoint gets a new certificate when the present one is valid for less than this.
+inline constexpr std::chrono::seconds renewal_time = sns::endpoint_lifetime / 3;
 
 struct Resident {
   std::uint64_t serial = 0;
@@ -35,6 +57,8 @@ struct Resident {
   std::string access;
   std::string last_error;  // of the last command that failed, for `status`
   std::string registration = "not registered yet";
+  bool registered = false;
+  bool superseded = false;  // the name server knows a newer residence: this one no longer asks
 };
 
 class Residents {
@@ -43,8 +67,8 @@ class Residents {
 
   Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state);
 
-  /// Loads every endpoint of the state directory, its sessions with it, and announces them. A damaged one is set
-  /// aside with a message.
+  /// Loads the endpoints of the state directory that are not loaded yet, and their sessions. One that is damaged is set
+  /// aside with a message; one of another domain is left where it is. Throws when a record or session cannot be read.
   void load();
 
   /// Registers and creates `name`. EEXIST, EACCES, EHOSTUNREACH, EINVAL (a name of another domain).
@@ -54,10 +78,13 @@ class Residents {
   void add_service(Resident& resident, const std::string& service, const Done& done);
   void remove_service(Resident& resident, const std::string& service);
 
-  /// Makes the endpoint that the configuration names if it is not there and can be made.
-  void ensure_default();
+  /// To be called now and then: makes the default endpoint, tells the name server what it does not know yet, and
+  /// renews certificates.
+  void keep_registered();
   [[nodiscard]] const EndpointName& default_name() const { return default_name_; }
   void set_default_name(EndpointName name) { default_name_ = std::move(name); }
+  /// Why there is no default endpoint, and what is in the state directory and not loaded: lines for `status`.
+  [[nodiscard]] std::vector<std::string> troubles() const;
 
   Resident* find(const EndpointName& name);
   Resident* find(std::uint64_t serial);
@@ -74,8 +101,9 @@ class Residents {
 
   /// Tells the name server where this host is now.
   void announce();
-  /// Whether the name server has confirmed the last announcement of every endpoint.
-  [[nodiscard]] bool all_registered() const;
+  /// Stores that the session has ended, and how; false when that cannot be stored.
+  [[nodiscard]] bool remember_end(const Session& session) const;
+  void forgotten(const Session& session);
   /// Writes the records of all endpoints.
   void save_all();
   [[nodiscard]] std::string record_bytes(const Resident& resident) const;
@@ -86,12 +114,22 @@ class Residents {
  private:
   Resident& add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key, sns::Certificate certificate);
   int created(const EndpointName& name, const sns::KeyPair& key, sns::Certificate certificate);
+  std::shared_ptr<const TlsIdentity> make_identity(const EndpointName& name, const sns::KeyPair& key,
+                                                   const sns::Certificate& certificate);
   void removed(const EndpointName& name);
-  void save(const Resident& resident);
+  void clean_up(const EndpointName& name);
+  /// 0, or the errno: what is not stored is not done.
+  [[nodiscard]] int save(const Resident& resident);
   [[nodiscard]] std::filesystem::path folder(const EndpointName& name) const;
+  [[nodiscard]] sns::KeyPair key_to_create(const EndpointName& name) const;
   void load_one(const std::filesystem::path& folder);
+  void load_resident(const EndpointRecord& record);
+  void load_removed(const EndpointRecord& record);
+  void load_tombstones(const EndpointRecord& record);
   void load_sessions(Endpoint& endpoint);
+  void ensure_default();
   void announce(Resident& resident);
+  void renew(Resident& resident);
 
   boost::asio::io_context& io_;
   Runtime& runtime_;
@@ -103,6 +141,11 @@ class Residents {
   std::map<std::string, EndpointName, std::less<>> by_sni_;
   std::map<std::uint64_t, EndpointName> by_serial_;
   std::set<EndpointName> creating_;
+  std::map<std::string, std::string> not_loaded_;  // folder name to reason
+  std::string default_trouble_;
+  bool was_joined_ = false;
+  Duration registration_delay_ = first_registration_delay;
+  Time next_registration_{};
   std::uint64_t last_serial_ = 0;
 };
 

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "fs/files.hpp"
+
 namespace sessionfs::fs {
 namespace {
 
@@ -140,8 +142,10 @@ void Runtime::store(Session& session) {
 }
 
 void Runtime::forget(const Session& session) {
+  // What cannot be stored of its end is found in the session's own file at the next start.
+  const bool remembered = hooks_.remember_end(session);
   if (const auto file = files_.find(&session); file != files_.end()) {
-    file->second->remove();
+    if (remembered) file->second->remove();
     files_.erase(file);
   }
   hooks_.forgotten(session);
@@ -150,7 +154,7 @@ void Runtime::forget(const Session& session) {
 void Runtime::restore(Endpoint& endpoint, const std::filesystem::path& path) {
   auto file = StateFile::open(path);
   const auto image = file->load();
-  if (!image || image->local != endpoint.name) throw std::runtime_error(path.string() + ": holds no whole session");
+  if (!image || image->local != endpoint.name) throw Damaged(path.string() + ": holds no whole session");
   auto memories = file->memories();
   fresh_files_[{image->local, image->id, image->creator}] = std::move(file);
   host_.restore(endpoint, *image, std::move(memories), random_seed(), now());

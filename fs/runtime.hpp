@@ -36,6 +36,8 @@ class Runtime {
     std::function<std::filesystem::path(const EndpointName& local)> session_folder;
     std::function<void(const std::shared_ptr<Session>&)> wake;
     std::function<void(const EndpointName&, const std::string& service)> arrived;
+    /// The session is over. When its endpoint remembers that for good, its file goes, and then `forgotten` is called.
+    std::function<bool(const Session&)> remember_end;
     std::function<void(const Session&)> forgotten;
   };
 

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "engine/bytes.hpp"
+#include "fs/files.hpp"
 
 namespace sessionfs::fs {
 namespace {
@@ -98,11 +99,18 @@ std::shared_ptr<StateFile> StateFile::open(const std::filesystem::path& path) {
       ::pread(fd, header.data(), header.size(), 0) == static_cast<ssize_t>(header.size()) && fstat(fd, &st) == 0;
   const std::span bytes(header);
   const auto capacity = load_big_endian<std::uint64_t>(bytes.subspan<8, 8>());
-  if (!whole || load_big_endian<std::uint32_t>(bytes.subspan<0, 4>()) != file_magic ||
-      load_big_endian<std::uint32_t>(bytes.subspan<4, 4>()) != file_version || capacity == 0 ||
-      capacity > max_capacity_bytes || static_cast<std::uint64_t>(st.st_size) != header_bytes + 2 * capacity) {
+  const bool ours = whole && load_big_endian<std::uint32_t>(bytes.subspan<0, 4>()) == file_magic;
+  const auto version = load_big_endian<std::uint32_t>(bytes.subspan<4, 4>());
+  if (ours && version > file_version) {
     ::close(fd);
-    throw std::runtime_error(path.string() + ": is damaged, or of another version");
+    throw std::runtime_error(path.string() + ": is of version " + std::to_string(version) +
+                             ", and this program knows " + std::to_string(file_version) +
+                             "; run a newer sessionfs on this state");
+  }
+  if (!ours || version == 0 || capacity == 0 || capacity > max_capacity_bytes ||
+      static_cast<std::uint64_t>(st.st_size) != header_bytes + 2 * capacity) {
+    ::close(fd);
+    throw Damaged(path.string() + ": is damaged");
   }
   return std::shared_ptr<StateFile>(new StateFile(path, fd, capacity));
 }

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address_v6.hpp>
 #include <charconv>
 #include <stdexcept>
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::string_view prefix = "sns1-";
 constexpr std::size_t checksum_bytes = 4;
+constexpr std::size_t max_port_digits = 5;
 constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";  // RFC 4648, 5
 
@@ -64,6 +66,22 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(space) - first + 1);
 }
 
+// Of a host, or of a zone: both are passed on to the resolver.
+bool is_name(std::string_view text, std::size_t max_bytes) {
+  return !text.empty() && text.size() <= max_bytes && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
+  });
+}
+
+bool is_ipv6(std::string_view text) {
+  const auto percent = text.find('%');
+  if (percent != std::string_view::npos && !is_name(text.substr(percent + 1), max_zone_bytes)) return false;
+  boost::system::error_code error;
+  boost::asio::ip::make_address_v6(std::string(text.substr(0, percent)), error);
+  return !error;
+}
+
 }  // namespace
 
 std::array<std::byte, 32> hash(const Secret& secret) { return sha256(secret); }
@@ -107,32 +125,29 @@ std::optional<JoinToken> parse_join_token(std::string_view text) {
   return token;
 }
 
-std::optional<ServerAddress> parse_server(std::string_view text) {
-  if (text.size() > max_server_bytes) return std::nullopt;
-  ServerAddress address;
-  std::optional<std::string_view> port;
+std::optional<ServerAddress> parse_server(std::string_view text, std::uint16_t port) {
+  std::string_view host = text;
+  std::string_view rest;  // with its colon
+  bool v6 = false;
   if (text.starts_with('[')) {
     const auto end = text.find(']');
     if (end == std::string_view::npos) return std::nullopt;
-    address.host = text.substr(1, end - 1);
-    if (address.host.find(':') == std::string::npos) return std::nullopt;
-    const auto rest = text.substr(end + 1);
-    if (!rest.empty() && !rest.starts_with(':')) return std::nullopt;
-    if (!rest.empty()) port = rest.substr(1);
-  } else if (std::ranges::count(text, ':') == 1) {
-    address.host = text.substr(0, text.find(':'));
-    port = text.substr(text.find(':') + 1);
+    host = text.substr(1, end - 1);
+    rest = text.substr(end + 1);
+    v6 = true;
+  } else if (std::ranges::count(text, ':') > 1) {
+    v6 = true;
   } else {
-    address.host = text;
+    host = text.substr(0, text.find(':'));
+    rest = text.substr(host.size());
   }
-  const auto is_host_character = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == ':' || c == '_';
-  };
-  if (address.host.empty() || !std::ranges::all_of(address.host, is_host_character)) return std::nullopt;
-  if (!port) return address;
-  const auto [end, error] = std::from_chars(port->data(), port->data() + port->size(), address.port);
-  if (error != std::errc() || end != port->data() + port->size()) return std::nullopt;
+  if (v6 ? !is_ipv6(host) : !is_name(host, max_host_bytes)) return std::nullopt;
+  ServerAddress address{std::string(host), port};
+  if (rest.empty()) return address;
+  if (!rest.starts_with(':') || rest.size() > 1 + max_port_digits) return std::nullopt;
+  rest.remove_prefix(1);
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), address.port);
+  if (error != std::errc() || end != rest.data() + rest.size()) return std::nullopt;
   return address;
 }
 

@@ -39,9 +39,13 @@ struct ServerAddress {
   std::uint16_t port = default_port;
 };
 
-/// "HOST", "HOST:PORT", "[IPv6]" or "[IPv6]:PORT"; also a bare IPv6 address. The port is default_port where none is
-/// given. Nothing when it is none of these, or the port is no number from 0 to 65535.
-std::optional<ServerAddress> parse_server(std::string_view text);
+inline constexpr std::size_t max_host_bytes = 253;  // of a DNS name as text (RFC 1035, 2.3.4)
+inline constexpr std::size_t max_zone_bytes = 15;   // of an interface's name (IFNAMSIZ - 1)
+
+/// "HOST", "HOST:PORT", "[IPv6]" or "[IPv6]:PORT"; also a bare IPv6 address, which then has no port. An IPv6 address
+/// may name its zone (RFC 4007, 11): "[fe80::1%eth0]:4701". The port is `port` where none is given. Nothing when it is
+/// none of these, or the port is no number from 0 to 65535.
+std::optional<ServerAddress> parse_server(std::string_view text, std::uint16_t port = default_port);
 
 /// The hash by which a server knows a token's secret: SHA-256.
 std::array<std::byte, 32> hash(const Secret& secret);

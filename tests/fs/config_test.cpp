@@ -6,6 +6,8 @@
 
 #include <fstream>
 
+#include "sns/join_token.hpp"
+
 namespace sessionfs::fs {
 namespace {
 
@@ -61,6 +63,34 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   EXPECT_EQ(config.sns.at("example.com").port, default_sns_port);
 }
 
+TEST_F(ConfigTest, TheSampleOfTheManualIsRead) {
+  const Config config = load(
+      "domain = \"verkstad.net\"             # default: \"local\"\n"
+      "endpoint = \"laptop@verkstad.net\"    # the default endpoint; default <hostname>@<domain>\n"
+      "listen = \"[::]:4700\"\n"
+      "buffer = \"1MiB\"                     # per direction and session\n"
+      "durability = \"process\"              # \"process\": survives a killed daemon\n"
+      "save_grace = \"10s\"\n"
+      "[sns]                               # where a domain's SNS is, if DNS does not say\n"
+      "\"verkstad.net\" = \"10.77.0.3:4701\"\n");
+  EXPECT_EQ(config.domain, "verkstad.net");
+  EXPECT_EQ(config.endpoint.str(), "laptop@verkstad.net");
+  EXPECT_EQ(config.listen.str(), "[::]:4700");
+  EXPECT_EQ(config.buffer_bytes, std::size_t{1} << 20);
+  EXPECT_EQ(config.save_grace, std::chrono::seconds(10));
+  EXPECT_EQ(config.sns.at("verkstad.net").str(), "10.77.0.3:4701");
+}
+
+TEST_F(ConfigTest, Times) {
+  EXPECT_EQ(load("").save_grace, std::chrono::seconds(10));
+  EXPECT_EQ(load("save_grace = \"0s\"\n").save_grace, std::chrono::seconds(0));
+  EXPECT_EQ(load("save_grace = \"1500ms\"\n").save_grace, std::chrono::milliseconds(1500));
+  EXPECT_EQ(load("save_grace = \"60min\"\n").save_grace, max_save_grace);
+  for (const char* bad :
+       {"10", "\"10\"", "\"10 s\"", "\"-1s\"", "\"61min\"", "\"s\"", "\"99999999999999999999s\"", "\"10h\"", "\"\""})
+    refuses(std::string("\nsave_grace = ") + bad + "\n", 2, "save_grace");
+}
+
 TEST_F(ConfigTest, BadKeysAndValuesAreNamedWithTheirLine) {
   refuses("\nbufer = \"1MiB\"\n", 2, "bufer");
   refuses("buffer = \"1 MiB\"\n", 1, "buffer");
@@ -87,8 +117,47 @@ TEST(HostPort, Forms) {
   EXPECT_EQ(HostPort::parse("host", 7)->str(), "host:7");
   EXPECT_EQ(HostPort::parse("[::]:4700", 1)->str(), "[::]:4700");
   EXPECT_EQ(HostPort::parse("[::]", 3)->str(), "[::]:3");
-  for (const char* bad : {"", ":80", "[::]80", "host:", "host:x", "host:70000", "host:1x"})
+  EXPECT_EQ(HostPort::parse("::1", 5)->str(), "[::1]:5");
+  EXPECT_EQ(HostPort::parse("[fe80::1%eth0]:4701", 1)->str(), "[fe80::1%eth0]:4701");
+  EXPECT_EQ(HostPort::parse("fe80::1%eth0", 9)->str(), "[fe80::1%eth0]:9");
+  for (const char* bad : {"", ":80", "[::]80", "host:", "host:x", "host:70000", "host:1x", "[host]:1", "1:2:3", "[]:1"})
     EXPECT_FALSE(HostPort::parse(bad, 1)) << bad;
+}
+
+// A name server is written in the configuration, in a token and on a command line: in the same way.
+TEST(HostPort, IsWhatANameServersAddressIs) {
+  for (const char* text : {"10.0.0.1:80",
+                           "host",
+                           "[::]:4700",
+                           "[::]",
+                           "::1",
+                           "fe80::1%eth0",
+                           "[fe80::1%eth0.7]:1",
+                           "",
+                           ":1",
+                           "h:",
+                           "[::1",
+                           "::1:99999",
+                           "[::1%]:5",
+                           "[::1%a b]:5",
+                           "[::1%0123456789abcdef]",
+                           "h%eth0",
+                           "[h]:5",
+                           "h:00080",
+                           "h:000080",
+                           "[::1]:",
+                           "h:+1",
+                           "a@b"}) {
+    const auto here = HostPort::parse(text, 7);
+    const auto there = sns::parse_server(text, 7);
+    ASSERT_EQ(here.has_value(), there.has_value()) << text;
+    if (here) EXPECT_TRUE(here->host == there->host && here->port == there->port) << text;
+  }
+  EXPECT_TRUE(sns::parse_server("[fe80::1%eth0.7]:1"));
+  for (const char* bad : {"[::1%]:5", "[::1%a b]:5", "[::1%0123456789abcdef]", "h%eth0", "::1:99999", "h:000080"})
+    EXPECT_FALSE(sns::parse_server(bad)) << bad;
+  EXPECT_TRUE(sns::parse_server(std::string(sns::max_host_bytes, 'h')));
+  EXPECT_FALSE(sns::parse_server(std::string(sns::max_host_bytes + 1, 'h')));
 }
 
 }  // namespace

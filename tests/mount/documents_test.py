@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -123,6 +124,29 @@ class Documents(LocalTestCase):
         self.assert_errno(errno.EISDIR, os.unlink, self.path / "folder")
         self.assert_errno(errno.ENOTDIR, os.open, self.path / "file/x", os.O_RDONLY)
         self.assert_errno(errno.EEXIST, os.open, self.path / "file", os.O_CREAT | os.O_EXCL)
+
+    def test_the_endpoints_folder_is_its_storage(self):
+        storage = self.daemon.state / "endpoints" / self.path.name / "documents"
+        (self.path / "a").write_text("a")
+        ours, theirs = os.stat(self.path), os.stat(storage)
+        self.assertEqual((ours.st_mtime_ns, ours.st_ctime_ns), (theirs.st_mtime_ns, theirs.st_ctime_ns))
+        ours, theirs = os.statvfs(self.path), os.statvfs(storage)
+        for field in ("f_blocks", "f_frsize", "f_files"):
+            self.assertEqual(getattr(ours, field), getattr(theirs, field), field)
+
+    def test_errors_of_the_storages_folder(self):
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        os.fsync(folder)
+        limits = resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE, (3, limits[1]))  # no new descriptor
+        try:
+            self.assert_errno(errno.EMFILE, os.listdir, self.path)
+            self.assert_errno(errno.EMFILE, os.fsync, folder)
+        finally:
+            resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE, limits)
+        os.fsync(folder)
+        self.assertIn("ctl", os.listdir(self.path))
 
     def test_links_do_not_lead_the_daemon_out(self):
         # A link is read by the kernel for the caller; the daemon itself must not follow it.

@@ -220,6 +220,27 @@ class ServicesAndSessions(LocalTestCase):
             os.write(here, b"x")
 
 
+    def test_the_name_is_free_after_abort_and_rm(self):
+        client, server = self.endpoint("client"), self.endpoint("server")
+        server.serve("s")
+        ours = client.dial(server, "s")
+        for end in (lambda: client.command(f"abort {ours.name}"), lambda: os.unlink(ours)):
+            old = server.accept("s")
+            before = self.open(ours)
+            end()
+            self.assertEqual(client.dial(server, "s"), ours)
+            theirs = server.accept("s")
+            self.assertNotEqual(theirs, old)
+            with opened(ours, os.O_WRONLY) as writer, opened(theirs, os.O_RDONLY) as reader:
+                os.write(writer, b"anew")
+                self.assertEqual(os.read(reader, 100), b"anew")
+            with self.assertRaises(OSError, msg="the old descriptor is of the old session"):
+                os.write(before, b"x")
+            os.unlink(theirs)
+            os.unlink(ours)
+            ours = client.dial(server, "s")
+
+
 class Commands(LocalTestCase):
     def test_commands_that_fail(self):
         client, ours, _, _ = self.pair()
@@ -244,6 +265,17 @@ class Commands(LocalTestCase):
         client, ours, _, _ = self.pair()
         write_line(client.path / "ctl", f"suspend {ours.name}\nresume {ours.name}\nfinish {ours.name}\n", os.O_WRONLY)
         self.assertIn("Broken pipe", shell('echo x > "$F"', F=ours).err)
+
+    def test_rules_without_effect_are_told(self):
+        endpoint = self.endpoint()
+        note = "policy: kept, without effect in this version\n"
+        self.assertNotIn("policy:", endpoint.status())
+        endpoint.rules("policy", "# none yet\n\n")
+        self.assertNotIn("policy:", endpoint.status())
+        endpoint.rules("policy", "# one\nstay\n")
+        self.assertIn(note, endpoint.status())
+        endpoint.rules("policy", "")
+        self.assertNotIn("policy:", endpoint.status())
 
     def test_fixed_files_stay(self):
         endpoint = self.endpoint()

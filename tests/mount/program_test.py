@@ -1,11 +1,13 @@
 """The program `sessionfs` itself: options, exit statuses, one line that says why; the background; configuration."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import suite  # noqa: E402
+from support.daemon import Daemon  # noqa: E402
 from support.keeper import keeper, mounted, remove_folder, temporary_folder  # noqa: E402
 from support.local import LISTEN  # noqa: E402
 from support.processes import run, shell_ok, wait_until  # noqa: E402
@@ -29,8 +31,8 @@ class ProgramTest(suite.TestCase):
         result = self.sessionfs(*arguments, config=config)
         self.assertEqual(result.status, status, result)
         lines = [line for line in result.err.splitlines() if line.strip()]
-        if status == 1:
-            self.assertEqual(len(lines), 1, f"one line says why: {result}")
+        self.assertEqual(len(lines), 1, f"one line says why: {result}")
+        self.assertTrue(lines[0].startswith("sessionfs: "), result)
         for word in words:
             self.assertIn(word, result.err)
         self.assertFalse(mounted(str(self.mountpoint)))
@@ -42,8 +44,69 @@ class ProgramTest(suite.TestCase):
             self.assertIn(word, result.out)
 
     def test_bad_usage(self):
-        self.fails(2, [], "--no-such-option", self.mountpoint)
-        self.assertEqual(run([os.environ["SESSIONFS_BIN"]]).status, 2)
+        for arguments in (["--no-such-option", self.mountpoint], [], ["a", "b", "c"]):
+            with self.subTest(arguments=arguments):
+                self.fails(2, ["see sessionfs --help"], *arguments)
+        result = run([os.environ["SESSIONFS_BIN"], "x", "-o"])
+        self.assertEqual((result.status, len(result.err.splitlines())), (2, 1), result)
+        for listen in ("[::1", "x:99999"):
+            result = run([os.environ["SESSIONFS_BIN"], "x", "--config", "/dev/null", "--listen", listen])
+            self.assertEqual((result.status, len(result.err.splitlines())), (2, 1), result)
+            self.assertIn(f"--listen {listen}", result.err)
+        self.fails(1, ["unknown option", "no_such_option"], self.mountpoint, "-f", "-o", "no_such_option")
+
+    def mount_line(self):
+        """(options of the mount, source, options of the file system), as the kernel has them."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+            for line in lines:
+                fields, _, rest = line.partition(" - ")
+                if fields.split()[4] == str(self.mountpoint):
+                    return fields.split()[5].split(","), rest.split()[1], rest.split()[2].split(",")
+        return self.fail("not mounted")
+
+    def test_a_source_before_the_mountpoint(self):
+        # As mount(8) starts it for a line of fstab with the type fuse.sessionfs.
+        for arguments, source in ((["a,name", self.mountpoint, "-o", "rw,dev,suid"], "a,name"),
+                                  (["-o", "dev", "-o", "suid", "other", self.mountpoint], "other"),
+                                  (["-o", "dev,suid", self.mountpoint], "sessionfs")):
+            with self.subTest(arguments=arguments):
+                result = self.sessionfs(*arguments)
+                self.assertEqual(result.status, 0, result)
+                options, shown, system = self.mount_line()
+                self.assertEqual(shown, source)
+                self.assertIn("nosuid", options)
+                self.assertIn("nodev", options)
+                self.assertIn("default_permissions", system)
+                shell_ok('fusermount3 -u "$M"', M=self.mountpoint)
+                wait_until(lambda: not mounted(str(self.mountpoint)), "unmounted")
+
+    def test_mount_fuse(self):
+        helper = shutil.which("mount.fuse3", path="/usr/sbin:/sbin:/usr/bin")
+        if helper is None:
+            self.skipTest("there is no mount.fuse3")
+        (self.folder / "bin").mkdir()
+        starter = self.folder / "bin/sessionfs"
+        starter.write_text(f'#!/bin/sh\nexec "{os.environ["SESSIONFS_BIN"]}" "$@" --config /dev/null --state '
+                           f'"{self.folder}/state" --listen {LISTEN}\n', encoding="utf-8")
+        starter.chmod(0o755)
+        result = run([helper, "source", str(self.mountpoint), "-t", "fuse.sessionfs", "-o", "defaults,rw,nofail"],
+                     env={**os.environ, "PATH": f"{starter.parent}:{os.environ['PATH']}"})
+        self.assertEqual(result.status, 0, result)
+        options, source, _ = self.mount_line()
+        self.assertEqual(source, "source")
+        self.assertLessEqual({"nosuid", "nodev"}, set(options))
+        shell_ok('fusermount3 -u "$M"', M=self.mountpoint)
+
+    def test_what_a_killed_daemon_leaves(self):
+        daemon = Daemon(self.folder, listen=LISTEN).start()
+        daemon.process.kill()
+        daemon.process.wait()
+        result = self.sessionfs(daemon.mountpoint)
+        self.assertEqual((result.status, len(result.err.splitlines())), (1, 1), result)
+        self.assertIn(f"fusermount3 -u {daemon.mountpoint}", result.err)
+        shell_ok('fusermount3 -u "$M"', M=daemon.mountpoint)
+        self.assertEqual(self.sessionfs(daemon.mountpoint).status, 0)
+        shell_ok('fusermount3 -u "$M"', M=daemon.mountpoint)
 
     def test_it_goes_to_the_background_when_the_mount_is_ready(self):
         result = self.sessionfs(self.mountpoint)

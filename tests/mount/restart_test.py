@@ -111,6 +111,56 @@ class Restart(suite.TestCase):
         self.assertFalse(self.client.path.exists())
         self.assertEqual(os.listdir(self.server.services), [])
 
+    def test_an_endpoint_removed_before_it_has_delivered_delivers_after_it(self):
+        self.server.command("suspend")
+        shell_ok('echo last > "$F"; rmdir "$E"', F=self.ours, E=self.client)
+        self.daemon.restart()
+        self.assertFalse(self.client.path.exists())
+        self.server.command("resume")
+        reader = start(["cat", str(self.theirs)], stdout=subprocess.PIPE)
+        self.assertEqual(reader.communicate(timeout=SOON_S)[0], b"last\n")
+        shell_ok('rm "$F"', F=self.theirs)
+        place = self.daemon.state / "endpoints" / "client@local"
+        wait_until(lambda: not place.exists(), f"nothing is left in {place}", SOON_S)
+
+    def test_a_clean_end_is_remembered_after_a_kill(self):
+        shell_ok('echo last > "$F"; rm "$F"', F=self.ours)
+        shell_ok('cat "$F" > /dev/null; rm "$F"', F=self.theirs)
+        wait_until(lambda: not os.listdir(self.daemon.state / "endpoints" / "client@local" / "sessions"),
+                   "the session is over", SOON_S)
+        self.daemon.kill()
+        for name, peer in (("client@local", b"server@local"), ("server@local", b"client@local")):
+            ended = (self.daemon.state / "endpoints" / name / "ended").read_bytes()
+            self.assertIn(peer, ended, f"{name} remembers its session with {peer}")
+        self.daemon.start()
+
+    def test_endpoints_of_another_domain_stay_where_they_are(self):
+        shell_ok('echo text > "$E/report"', E=self.server.path)
+        self.daemon.stop()
+        self.daemon.config.write_text('domain = "verkstad.test"\n')
+        self.daemon.start()
+        self.assertIn("server@local: not loaded: this host is configured for the domain verkstad.test",
+                      self.mount.status())
+        self.daemon.stop()
+        self.daemon.config.write_text("")
+        self.daemon.start()
+        self.assertEqual((self.server.path / "report").read_text(), "text\n")
+        self.active()
+
+    def test_a_damaged_record_is_set_aside_once_and_the_others_load(self):
+        self.daemon.stop()
+        endpoints = self.daemon.state / "endpoints"
+        record = endpoints / "client@local" / ".endpoint"
+        content = bytearray(record.read_bytes())
+        content[len(content) // 2] ^= 1
+        record.write_bytes(content)
+        for _ in range(2):
+            self.daemon.start()
+            self.assertTrue(self.server.path.exists())
+            self.assertFalse(self.client.path.exists())
+            self.daemon.stop()
+        self.assertEqual([name for name in os.listdir(endpoints) if "damaged" in name], ["client@local.damaged"])
+
     def test_ten_restarts_in_a_row(self):
         for _ in range(10):
             self.daemon.restart()

@@ -1,0 +1,134 @@
+// The endpoints of this host on its disk: records, sessions, and how sessions have ended.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "fs/residents.hpp"
+
+namespace sessionfs::fs {
+
+std::string Residents::record_bytes(const Resident& resident) const {
+  const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
+  EndpointRecord record;
+  record.name = resident.name;
+  record.generation = endpoint->generation;
+  record.private_key = resident.key.pem();
+  record.certificate = resident.certificate.pem();
+  record.policy = resident.policy;
+  record.access = resident.access;
+  for (const auto& [name, service] : endpoint->services) record.services.push_back(name);
+  record.tombstones.assign(endpoint->tombstones.begin(), endpoint->tombstones.end());
+  const auto bytes = encode(record);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+int Residents::save(const Resident& resident) {
+  try {
+    replace_file(folder(resident.name) / record_name, record_bytes(resident));
+    return 0;
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: its record cannot be stored: {}", resident.name.str(), error.what());
+    return error.code().value();
+  }
+}
+
+void Residents::save_all() {
+  for (const auto& [name, resident] : residents_) (void)save(resident);
+}
+
+void Residents::load() {
+  not_loaded_.clear();
+  std::vector<std::filesystem::path> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(state_ / endpoints_name))
+    if (entry.path().extension() != damaged_suffix) folders.push_back(entry.path());
+  for (const auto& folder : folders) {
+    try {
+      load_one(folder);
+    } catch (const Damaged& error) {
+      const auto aside = folder.string() + damaged_suffix;
+      spdlog::error("{}: cannot be loaded and is set aside as {}: {}", folder.filename().string(), aside, error.what());
+      std::filesystem::rename(folder, aside);
+    }
+  }
+}
+
+void Residents::load_one(const std::filesystem::path& folder) {
+  const auto place = folder.filename().string();
+  const bool is_removed = !std::filesystem::exists(folder / record_name);
+  const auto file = folder / (is_removed ? removed_name : record_name);
+  const auto name = EndpointName::parse(place);
+  if (!name || find(*name) != nullptr || identities_.contains(*name) || !std::filesystem::exists(file)) return;
+  if (name->domain() != names_.domain() || !names_.joined()) {
+    not_loaded_[place] = name->domain() != names_.domain() ? "this host is configured for the domain " + names_.domain()
+                                                           : "this host has not joined the domain yet";
+    spdlog::warn("{}: not loaded: {}", place, not_loaded_[place]);
+    return;
+  }
+  const std::string bytes = read_file(file, max_record_bytes);
+  const auto record = decode_endpoint_record(std::as_bytes(std::span(bytes)));
+  if (!record || record->name != *name) throw Damaged(file.string() + ": is damaged");
+  if (is_removed) {
+    load_removed(*record);
+  } else {
+    load_resident(*record);
+  }
+}
+
+void Residents::load_resident(const EndpointRecord& record) {
+  Resident& resident = add(record.name, record.generation, sns::KeyPair::from_pem(record.private_key),
+                           sns::Certificate::from_pem(record.certificate));
+  Endpoint& endpoint = *runtime_.host().find_endpoint(record.name);
+  for (const auto& service : record.services) (void)endpoint.services[service];
+  load_tombstones(record);
+  resident.policy = record.policy;
+  resident.access = record.access;
+  const auto access = Access::parse(record.access);
+  if (const auto* rules = std::get_if<Access>(&access)) endpoint.access = *rules;
+  load_sessions(endpoint);
+  on_added(resident);
+}
+
+// Its sessions still deliver what was written before it was removed.
+void Residents::load_removed(const EndpointRecord& record) {
+  std::filesystem::create_directories(session_folder(record.name));
+  (void)make_identity(record.name, sns::KeyPair::from_pem(record.private_key),
+                      sns::Certificate::from_pem(record.certificate));
+  Endpoint& endpoint = runtime_.host().add_endpoint(record.name, record.generation, runtime_.now());
+  load_tombstones(record);
+  load_sessions(endpoint);
+  runtime_.host().remove_endpoint(record.name, runtime_.now());
+  clean_up(record.name);
+}
+
+// Those of the record, which may come from another host, and those that were stored here since.
+void Residents::load_tombstones(const EndpointRecord& record) {
+  auto& tombstones = runtime_.host().find_endpoint(record.name)->tombstones;
+  tombstones.assign(record.tombstones.begin(), record.tombstones.end());
+  const auto file = folder(record.name) / ended_name;
+  if (!std::filesystem::exists(file)) return;
+  const std::string bytes = read_file(file, max_record_bytes);
+  const auto ended = decode_endpoint_record(std::as_bytes(std::span(bytes)));
+  if (!ended || ended->name != record.name) {
+    spdlog::warn("{}: is damaged and not used", file.string());
+    return;
+  }
+  for (const auto& tombstone : ended->tombstones)
+    if (std::ranges::find(tombstones, tombstone) == tombstones.end()) tombstones.push_back(tombstone);
+  while (tombstones.size() > max_tombstones) tombstones.pop_front();
+}
+
+void Residents::load_sessions(Endpoint& endpoint) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& file : std::filesystem::directory_iterator(session_folder(endpoint.name)))
+    if (file.path().extension() != damaged_suffix) files.push_back(file.path());
+  for (const auto& file : files) {
+    try {
+      runtime_.restore(endpoint, file);
+    } catch (const Damaged& error) {
+      spdlog::error("{}: a session is set aside: {}", endpoint.name.str(), error.what());
+      std::filesystem::rename(file, file.string() + damaged_suffix);
+    }
+  }
+}
+
+}  // namespace sessionfs::fs
