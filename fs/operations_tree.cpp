@@ -281,21 +281,22 @@ void Operations::unlink_session(fuse_req_t req, Resident& resident, const std::s
     fuse_reply_err(req, ENOENT);
     return;
   }
-  part_with(resident, found->second, &Host::close);
+  const auto session = found->second;
+  part_with(resident, session, &Host::close);
   fuse_reply_err(req, 0);
 }
 
 // Closes or aborts. The name is free at once, however long the session still delivers: the next dial makes a new one.
+// The caller holds `session` itself: all entries of it may go.
 void Operations::part_with(const Resident& resident, const std::shared_ptr<Session>& session,
                            void (Host::*act)(Session&, Time)) {
-  const auto held = session;  // while its entries go
-  if (SessionNode* node = sessions_.find(resident.serial, held->file_name())) {
-    sessions_.unname(*node, held->file_name());
+  if (SessionNode* node = sessions_.find(resident.serial, session->file_name())) {
+    sessions_.unname(*node, session->file_name());
     node->unlinked = true;
   }
-  (runtime_.host().*act)(*held, runtime_.now());
+  (runtime_.host().*act)(*session, runtime_.now());
   runtime_.pump();
-  wake(held);
+  wake(session);
 }
 
 void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {

@@ -329,7 +329,7 @@ std::vector<std::string> Residents::troubles() const {
   std::vector<std::string> lines;
   if (!default_trouble_.empty() && !residents_.contains(default_name_))
     lines.push_back(default_name_.str() + ": " + default_trouble_);
-  for (const auto& [name, reason] : not_loaded_) lines.push_back(name + ": not loaded: " + reason);
+  for (const auto& [name, reason] : not_loaded_) lines.emplace_back(name).append(": not loaded: ").append(reason);
   return lines;
 }
 

@@ -78,6 +78,18 @@ TEST(Accepting, WhatThePeerHasEndedCanStillBeAcceptedAndRead) {
 
 // --- refusing -----------------------------------------------------------------------------------------------------
 
+TEST(Refusing, ANameThatNoFileCanHaveCostsNothing) {
+  RawHost t;
+  const std::string service(63, 's');
+  (void)t.host->find_endpoint(t.bob)->services[service];
+  // 63 + 1 + 200 + 2 bytes: more than NAME_MAX
+  const std::string part(61, 'd');
+  const auto peer = name_of(std::string(63, 'p') + "@" + part + "." + part + "." + std::string(12, 'd'));
+  expect_denied(t, connect(t, peer, t.id, service), ConnectDenial::backlog_full);
+  EXPECT_TRUE(t.store.empty());
+  EXPECT_EQ(t.arrivals, 0U);
+}
+
 TEST(Refusing, UnknownServicesEndpointsAndVersions) {
   RawHost t;
   expect_denied(t, connect(t, t.alice, t.id, "print"), ConnectDenial::no_service);
