@@ -1,0 +1,286 @@
+/* Of session.pml: the state machine, and what messages do to it (engine/session.cpp, session_messages.cpp). */
+
+/* --- the state machine ------------------------------------------------------------------------------------------- */
+
+inline open_channel() {
+  L.channel = c;
+  L.attempt_conn = NONE;
+  L.retry = NEVER;
+  L.suspend_due = false;
+#ifdef BUG_CLOSE_ONCE
+  L.end_due = false;
+#else
+  L.end_due = (K.end != OPEN && !K.end_acked);
+#endif
+  K.state = ACTIVE;
+  i = (far[c] == COPY && h == 0 -> COPY : PEER);
+  assert(!up[OUT(c, h)] || live[i].channel == c || live[i].attempt_conn == c); /* its other end is no other channel */
+#ifdef BUG_RELATIVE
+  off = K.acked;
+#endif
+  K.acked = off; /* rewind */
+  L.sent = off;
+  L.limit = lim
+}
+
+inline lose() { /* ECONNRESET */
+  printf("host %d: the session is lost\n", h);
+  assert(h == COPY);
+  drop_attempt();
+  drop_channel();
+  L.retry = NEVER;
+  K.state = CLOSED;
+  K.failure = lost
+}
+
+inline finish() {
+  if
+  :: K.end == OPEN ->
+    K.end = K.written;
+    L.end_due = true
+  :: else
+  fi
+}
+
+/* What the peer says of our direction: off (held), lim, flg. */
+inline take_progress() {
+  assert(off <= L.sent);
+  assert(h == COPY || !(flg & 1) || (K.end != OPEN && off == K.end)); /* it has a FINISH only if we have said so */
+  K.acked = MAX(K.acked, off);
+  L.limit = MAX(L.limit, lim);
+  assert(K.acked <= disk[PEER].received); /* nothing is forgotten that the peer has not stored */
+  if
+  :: K.end != OPEN && (flg & (K.detached -> 2 : 1)) ->
+    K.end_acked = true;
+    L.end_due = false
+  :: else
+  fi;
+  check_complete()
+}
+
+/* RESUME on the new connection c. */
+inline take_resume() {
+  if
+#ifndef BUG_NO_GENERATION
+  :: gen < K.peer_generation -> reply = superseded
+#endif
+#ifndef BUG_NO_ATTEMPT
+  :: gen == K.peer_generation && num <= K.peer_attempt -> reply = stale
+#endif
+  :: else ->
+    K.peer_generation = gen;
+    K.peer_attempt = num;
+    if
+    :: K.state == SUSPENDED ->
+      TOOK(T8);
+      reply = suspended
+    :: K.state == CLOSED ->
+      TOOK(T46);
+      reply = (K.failure == fine -> closed : (K.failure == outdated -> not_here : unknown))
+    :: K.state == NOT_YET -> reply = unknown
+    :: K.state == CONNECTING ->
+      TOOK(T47);
+      reply = collision
+    :: else ->
+      if
+      :: off < K.acked || off > K.written ->
+        TOOK_IN(T28, T34, T39);
+        lose();
+        reply = gap
+#ifndef BUG_NO_COLLISION
+      :: off >= K.acked && off <= K.written && K.state == SENT_RESUME && h == 0 ->
+        TOOK(T17);
+        reply = collision
+#endif
+      :: else ->
+        TOOK_IN(T3, T6, T18);
+        drop_attempt();
+        drop_channel();
+        open_channel();
+        take_progress()
+      fi
+    fi
+  fi
+}
+
+inline take_resume_ok() {
+  if
+  :: gen < K.peer_generation -> /* a copy that has been left behind */
+    TOOK(T36);
+    drop_attempt();
+    K.state = READY_RESUME;
+    L.retry = LATER
+  :: else ->
+#ifndef BUG_OK_WITHOUT_ATTEMPT
+    K.peer_attempt = (gen > K.peer_generation -> num : MAX(K.peer_attempt, num));
+#endif
+    K.peer_generation = gen;
+    if
+    :: off < K.acked || off > K.written -> lose()
+    :: else ->
+      TOOK(T14);
+      open_channel();
+      take_progress()
+    fi
+  fi
+}
+
+inline take_denied() {
+  drop_attempt();
+  K.state = READY_RESUME;
+  L.retry = LATER;
+  if
+  :: num == suspended -> TOOK(T15)
+  :: num == collision -> TOOK(T40)
+  :: num == stale || num == not_here -> TOOK(T41)
+#ifndef BUG_DENIED_BY_COPY
+  :: gen < K.peer_generation && (num == unknown || num == gap || num == closed) -> TOOK(T41) /* it does not know */
+#endif
+  :: num == superseded ->
+    TOOK(T44);
+    printf("host %d: superseded\n", h);
+    assert(h == COPY);
+    K.state = CLOSED;
+    K.failure = outdated;
+    L.retry = NEVER
+  :: else ->
+    if
+    :: num == closed && off >= K.written && lim == K.received ->
+      TOOK(T42);
+      K.end = K.written;
+      K.end_acked = true;
+      K.peer_end = lim;
+      K.state = CLOSED;
+      L.retry = NEVER
+    :: else ->
+      TOOK(T43);
+      lose()
+    fi
+  fi
+}
+
+/* CONNECT on the new connection c; again when its answer was lost. Who has had one lets go of it. */
+inline take_connect() {
+  off = 0;
+  flg = 0;
+  if
+  :: K.received > 0 || K.acked > 0 || K.peer_attempt > 0 || K.peer_end != OPEN -> drop_3 = c
+  :: else ->
+    K.peer_generation = gen;
+    if
+    :: K.state == SUSPENDED -> reply = suspended
+    :: K.state == CLOSED -> reply = (K.failure == fine -> closed : unknown)
+    :: else ->
+      drop_attempt();
+      drop_channel();
+      open_channel()
+    fi
+  fi
+}
+
+inline take_connect_ok() {
+  K.peer_generation = gen;
+#ifndef BUG_CONNECT_OK_WITHOUT_ATTEMPT
+  K.peer_attempt = num;
+#endif
+  off = 0;
+  TOOK(T21);
+  open_channel()
+}
+
+inline take_data() {
+  assert(K.peer_end == OPEN || off < K.peer_end);
+#ifdef BUG_RELATIVE
+  off = K.received;
+#endif
+  assert(off <= K.received); /* no hole */
+  assert(off < LIMIT);       /* nothing beyond the limit */
+  if
+  :: off == K.received ->
+    printf("host %d: takes byte %d at offset %d\n", h, num, K.received);
+    assert(num == K.received); /* the bytes that arrive are 0, 1, 2, ... */
+    K.received++
+  :: else
+  fi
+}
+
+inline take_end() {
+  assert(off >= K.received && (K.peer_end == OPEN || K.peer_end == off));
+  K.peer_end = off;
+  L.checkpoint_due = true;
+  if
+  :: kind == CLOSE && !K.peer_closed ->
+    K.peer_closed = true;
+    finish() /* nobody reads what would come after */
+  :: else
+  fi;
+  check_complete()
+}
+
+inline take_message() {
+  if
+  :: c == L.attempt_conn ->
+    if
+    :: kind == RESUME_OK -> take_resume_ok()
+    :: kind == CONNECT_OK -> take_connect_ok()
+    :: kind == DENIED ->
+      if
+      :: K.state == SENT_RESUME -> take_denied()
+      :: else -> /* no answer to CONNECT */
+        TOOK(T24);
+        drop_attempt();
+        L.retry = LATER
+      fi
+    fi
+  :: c == L.channel ->
+    if
+    :: K.state != ACTIVE /* it is being let go */
+    :: else ->
+      if
+      :: kind == DATA -> take_data()
+      :: kind == CHECKPOINT -> take_progress()
+      :: kind == FINISH || kind == CLOSE -> take_end()
+      :: kind == SUSPEND ->
+        TOOK(T4);
+        drop_channel();
+        K.state = READY_RESUME;
+        L.retry = LATER
+      fi
+    fi
+  :: else ->
+    if
+    :: kind == RESUME -> take_resume()
+    :: kind == CONNECT -> take_connect()
+    fi
+  fi
+}
+
+/* A connection has ended, or was silent for too long. */
+inline take_loss() {
+  drop_3 = c;
+  if
+  :: c == L.channel ->
+    drop_channel();
+    if
+    :: K.state == ACTIVE ->
+      TOOK(T1);
+      K.state = READY_RESUME;
+      L.retry = NOW
+    :: else
+    fi
+  :: c == L.attempt_conn ->
+    drop_attempt();
+#ifdef BUG_NO_TIMER
+    L.retry = NEVER;
+#else
+    L.retry = LATER;
+#endif
+    if
+    :: K.state == SENT_RESUME ->
+      TOOK(T36);
+      K.state = READY_RESUME
+    :: else -> TOOK(T24)
+    fi
+  :: else
+  fi
+}
