@@ -82,8 +82,8 @@ std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& targe
   return session;
 }
 
-void Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed,
-                   Time now) {
+std::shared_ptr<Session> Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories,
+                                       std::uint64_t seed, Time now) {
   SessionImage current = image;
   current.generation = std::max(current.generation, endpoint.generation);
   const auto session = Session::restore(current, std::move(memories), seed, now);
@@ -91,11 +91,12 @@ void Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memor
     endpoint.services[session->service()].backlog.push_back(session);
   }
   add_session(endpoint, session, now);
+  return session;
 }
 
 void Host::add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now) {
   sessions_[{session->id(), session->local(), session->creator()}] = session;
-  slots_[session.get()] = {.session = session, .timer = {}};
+  slots_[session.get()] = {.session = session, .serial = ++last_serial_, .timer = {}};
   if (!session->detached()) endpoint.sessions[session->file_name()] = session;
   settle(*session, now);
 }
@@ -109,16 +110,6 @@ std::size_t Host::write(Session& session, std::span<const std::byte> data, Time 
   const std::size_t taken = session.write(data, now);
   settle(session, now);
   return taken;
-}
-
-void Host::begin_read(Session& session, std::size_t count, Time now) {
-  session.begin_read(count);
-  settle(session, now);
-}
-
-void Host::cancel_read(Session& session, Time now) {
-  session.cancel_read();
-  settle(session, now);
 }
 
 void Host::consume(Session& session, std::size_t count, Time now) {
@@ -181,13 +172,13 @@ void Host::handle_network_change(Time now) {
 
 std::optional<Time> Host::next_timeout() const {
   std::optional<Time> next;
-  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!timers_.empty()) next = timers_.begin()->first.first;
   if (!silent_.empty()) next = std::min(next.value_or(Time::max()), silent_.begin()->first);
   return next;
 }
 
 void Host::handle_timeout(Time now) {
-  while (!timers_.empty() && timers_.begin()->first <= now) {
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
     Slot& slot = slots_.at(timers_.begin()->second);
     timers_.erase(timers_.begin());
     slot.timer.reset();
@@ -290,15 +281,15 @@ void Host::drop_connection(ConnId conn, bool flush) {
 void Host::update_timer(Slot& slot) {
   const auto next = slot.session->next_timeout();
   if (!next || (slot.timer && *slot.timer <= *next)) return;
-  if (slot.timer) timers_.erase({*slot.timer, slot.session.get()});
+  if (slot.timer) timers_.erase({*slot.timer, slot.serial});
   slot.timer = *next;
-  timers_.insert({*next, slot.session.get()});
+  timers_[{*next, slot.serial}] = slot.session.get();
 }
 
 void Host::forget(Session& session) {
   const auto slot = slots_.find(&session);
   const auto keep = slot->second.session;
-  if (slot->second.timer) timers_.erase({*slot->second.timer, &session});
+  if (slot->second.timer) timers_.erase({*slot->second.timer, slot->second.serial});
   slots_.erase(slot);
   sessions_.erase({session.id(), session.local(), session.creator()});
   const auto endpoint = endpoints_.find(session.local());

@@ -71,11 +71,10 @@ class Host {
   std::shared_ptr<Session> connect(Endpoint& endpoint, const DialName& target, const SessionId& id, std::uint64_t seed,
                                    Time now);
   /// A session from storage goes on, in the generation of its endpoint.
-  void restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories, std::uint64_t seed, Time now);
+  std::shared_ptr<Session> restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories,
+                                   std::uint64_t seed, Time now);
   std::size_t write(Session& session, std::span<const std::byte> data, Time now);
-  void begin_read(Session& session, std::size_t count, Time now);
   void consume(Session& session, std::size_t count, Time now);
-  void cancel_read(Session& session, Time now);
   void request_checkpoint(Session& session, Time now);
   void finish(Session& session, Time now);
   void close(Session& session, Time now);
@@ -107,6 +106,7 @@ class Host {
  private:
   struct Slot {
     std::shared_ptr<Session> session;
+    std::uint64_t serial = 0;  // in the order of their coming: what happens is the same in every run
     std::optional<Time> timer;
     bool store_queued = false;
     bool wake_queued = false;
@@ -150,11 +150,12 @@ class Host {
   std::map<Key, std::shared_ptr<Session>> sessions_;
   std::unordered_map<const Session*, Slot> slots_;
   std::unordered_map<ConnId, Connection> connections_;
-  std::set<std::pair<Time, const Session*>> timers_;
-  std::set<std::pair<Time, ConnId>> silent_;  // connections without a first message
-  std::deque<Action> stores_;                 // come before all other actions
+  std::map<std::pair<Time, std::uint64_t>, const Session*> timers_;  // by time and serial
+  std::set<std::pair<Time, ConnId>> silent_;                         // connections without a first message
+  std::deque<Action> stores_;                                        // come before all other actions
   std::deque<Action> actions_;
   ConnId last_conn_ = 0;
+  std::uint64_t last_serial_ = 0;
 };
 
 }  // namespace sessionfs

@@ -182,9 +182,13 @@ bool Host::poll_transmit(ConnId conn, Transmit& out, Time now) {
   }
   if (!connection.session) return false;
   const auto session = connection.session;
-  if (session->poll_transmit(conn, out, now)) return true;
-  settle(*session, now);
-  return false;
+  const bool sent = session->poll_transmit(conn, out, now);
+  if (sent) {
+    update_timer(slots_.at(session.get()));  // what was sent must be acknowledged in time
+  } else {
+    settle(*session, now);
+  }
+  return sent;
 }
 
 }  // namespace sessionfs

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint32_t image_magic = 0x53465349;  // "SFSI"
 constexpr std::uint16_t image_version = 1;
+// Far from the end of 64 bits, so that no sum of an offset and a buffer's size goes round.
+constexpr std::uint64_t max_stream_offset = std::uint64_t{1} << 62;
 
 void put_end(ByteWriter& out, const std::optional<std::uint64_t>& end) {
   out.number(static_cast<std::uint8_t>(end.has_value()));
@@ -21,9 +23,18 @@ std::optional<std::uint64_t> take_end(ByteReader& in) {
   return known ? std::optional(offset) : std::nullopt;
 }
 
+bool is_file_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f && c != '/'; });
+}
+
 bool possible(const SessionImage& image, std::size_t capacity) {
   const auto& s = image.sent;
   const auto& r = image.received;
+  if (s.written > max_stream_offset || r.held > max_stream_offset) return false;
+  // No byte is written behind the end, and none was held.
+  if (image.end && *image.end != s.written) return false;
+  if (image.peer_end && *image.peer_end < r.held) return false;
+  if (!is_file_name(image.file_name)) return false;
   return s.acked <= s.written && s.written - s.acked <= capacity && s.start < capacity && r.read <= r.held &&
          r.held - r.read <= capacity && r.start < capacity;
 }

@@ -1,5 +1,7 @@
 #include "engine/send_buffer.hpp"
 
+#include <algorithm>
+
 namespace sessionfs {
 
 SendBuffer::SendBuffer(std::unique_ptr<Memory> memory, const Position& position)
@@ -9,10 +11,11 @@ SendBuffer::SendBuffer(std::unique_ptr<Memory> memory, const Position& position)
       limit_(position.acked) {}
 
 bool SendBuffer::acknowledge(std::uint64_t held, std::uint64_t limit) {
-  if (held > sent_) return false;
+  if (held > written() || held > limit) return false;
   if (held > acked_) {
     ring_.pop(static_cast<std::size_t>(held - acked_));
     acked_ = held;
+    sent_ = std::max(sent_, held);  // it came over an earlier connection, and was stored since
   }
   limit_ = std::max(limit_, limit);
   return true;

@@ -38,7 +38,7 @@ class SendBuffer {
   std::size_t write(std::span<const std::byte> data) { return ring_.push(data); }
 
   /// The peer holds everything below `held`, and takes bytes below `limit`. Neither ever goes back: an older value
-  /// changes nothing. False when the peer claims bytes that were never sent: a violation.
+  /// changes nothing. False when the peer claims bytes that were never written, or beyond its own limit: a violation.
   [[nodiscard]] bool acknowledge(std::uint64_t held, std::uint64_t limit);
 
   /// A new connection: sending starts again at `held`, and `limit` is what the peer takes now.

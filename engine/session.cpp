@@ -84,8 +84,6 @@ SessionImage Session::image() const {
   image.sent = send_.position();
   image.received = recv_.position();
   image.received.held = recv_.received();  // to store this image is to hold it
-  image.received.read += reading_;
-  image.received.start = (image.received.start + reading_) % recv_.capacity();
   image.end = end_;
   image.end_acked = end_acked_;
   image.peer_end = peer_end_;

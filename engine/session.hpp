@@ -110,13 +110,8 @@ class Session {
   /// Takes what fits of `data`; returns how much. Nothing is taken once write_ended() or failed.
   std::size_t write(std::span<const std::byte> data, Time now);
   [[nodiscard]] Parts readable(std::size_t max) const { return recv_.readable(max); }
-  /// `count` of the readable bytes are about to be given to the application: stored as read from now on, so that a
-  /// host that dies right after does not give them twice. Followed by consume() or cancel_read().
-  void begin_read(std::size_t count);
   /// The application has got `count` of the readable bytes.
   void consume(std::size_t count, Time now);
-  /// The application did not take them.
-  void cancel_read();
   /// The peer holds everything below `offset`, for good.
   [[nodiscard]] bool delivered(std::uint64_t offset) const { return send_.acked() >= offset; }
   /// Asks the peer for its checkpoint at once.
@@ -217,7 +212,6 @@ class Session {
   bool end_acked_;
   std::optional<std::uint64_t> peer_end_;
   bool peer_closed_;
-  std::size_t reading_ = 0;  // bytes of begin_read()
 
   ConnId attempt_conn_ = 0;
   ConnId channel_ = 0;

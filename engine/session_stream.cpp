@@ -32,20 +32,10 @@ std::size_t Session::write(std::span<const std::byte> data, Time now) {
   return taken;
 }
 
-void Session::begin_read(std::size_t count) {
-  reading_ = count;
-  store_due_ = true;
-}
-
-void Session::cancel_read() {
-  reading_ = 0;
-  store_due_ = true;
-}
-
 void Session::consume(std::size_t count, Time now) {
   if (count == 0) return;
   recv_.consume(count);
-  if (std::exchange(reading_, 0) != count) store_due_ = true;
+  store_due_ = true;
   note_announcement(now);
   if (read_ended()) wake_due_ = true;
 }
@@ -69,7 +59,6 @@ void Session::close(Time now) {
   end_due_ = true;
   store_due_ = true;
   recv_.consume(recv_.readable_bytes());
-  reading_ = 0;
   note_announcement(now);
   if (state_ == State::connecting) abort(now);
   if (state_ == State::suspended)

@@ -12,8 +12,15 @@
 namespace sessionfs::fs {
 namespace {
 
+// An error is one line, also when it names a key in quotes that is none.
+[[noreturn]] void fail(const std::filesystem::path& file, const toml::source_position& at, std::string what) {
+  std::ranges::replace_if(
+      what, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+  throw ConfigError(file.string() + ":" + std::to_string(at.line) + ": " + what);
+}
+
 [[noreturn]] void fail(const std::filesystem::path& file, const toml::node& node, const std::string& what) {
-  throw ConfigError(file.string() + ":" + std::to_string(node.source().begin.line) + ": " + what);
+  fail(file, node.source().begin, what);
 }
 
 std::string text_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node) {
@@ -91,8 +98,9 @@ void read_key(const std::filesystem::path& file, const toml::key& key, const tom
   } else if (name == "buffer") {
     config.buffer_bytes = buffer_of(file, key, node);
   } else if (name == "durability") {
-    if (text_of(file, key, node) != "process")
-      fail(file, node, "durability must be \"process\"; \"power\" is not to be had yet");
+    const auto text = text_of(file, key, node);
+    if (text != "process" && text != "power") fail(file, node, "durability must be \"process\" or \"power\"");
+    config.durability = text == "power" ? Durability::power : Durability::process;
   } else if (name == "save_grace") {
     config.save_grace = save_grace_of(file, key, node);
   } else if (name == "sns") {
@@ -143,8 +151,7 @@ Config Config::load(const std::optional<std::filesystem::path>& file) {
       const toml::table table = toml::parse_file(path.string());
       for (const auto& [key, value] : table) read_key(path, key, value, config);
     } catch (const toml::parse_error& error) {
-      throw ConfigError(path.string() + ":" + std::to_string(error.source().begin.line) + ": " +
-                        std::string(error.description()));
+      fail(path, error.source().begin, std::string(error.description()));
     }
   }
   if (config.endpoint.empty()) config.endpoint = host_endpoint(config.domain);

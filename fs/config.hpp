@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "engine/name.hpp"
+#include "fs/files.hpp"
 
 namespace sessionfs::fs {
 
@@ -43,6 +44,7 @@ struct Config {
   HostPort listen{"::", default_port};
   bool listen_given = false;  // then no other port will do
   std::size_t buffer_bytes = std::size_t{1} << 20;
+  Durability durability = Durability::process;
   std::chrono::milliseconds save_grace = std::chrono::seconds(10);  // for applications to save their states
   std::map<std::string, HostPort> sns;
 

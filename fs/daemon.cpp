@@ -62,9 +62,9 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
       lock_(std::make_unique<Lock>(made(options.state))),
       signals_(io, SIGTERM, SIGINT),
       retry_(io),
-      runtime_(io, config.buffer_bytes),
+      runtime_(io, config.buffer_bytes, config.durability),
       names_(io, config, options.state, [this] { network_changed(); }),
-      residents_(io, runtime_, names_, options.state),
+      residents_(io, runtime_, names_, options.state, config.durability),
       documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
       operations_(runtime_, residents_, names_, documents_) {
   connect_parts(config);
@@ -139,6 +139,7 @@ void Daemon::end() {
   residents_.save_all();
   operations_.release_all(ENOTCONN);
   mount_->unmount();
+  runtime_.finish();
   io_.stop();
 }
 

@@ -45,7 +45,7 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   }
 }
 
-void replace_file(const std::filesystem::path& path, std::string_view content, Kept kept) {
+void replace_file(const std::filesystem::path& path, std::string_view content, Durability durability) {
   const std::filesystem::path temporary = path.string() + ".new";
   {
     const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
@@ -54,11 +54,14 @@ void replace_file(const std::filesystem::path& path, std::string_view content, K
       file.check(count);
       content.remove_prefix(static_cast<std::size_t>(count));
     }
-    if (kept == Kept::power) file.check(::fsync(file.get()));
+    if (durability == Durability::power) file.check(::fsync(file.get()));
   }
   std::filesystem::rename(temporary, path);
-  if (kept != Kept::power) return;
-  const Descriptor folder(path.parent_path(), O_RDONLY | O_DIRECTORY);
+  if (durability == Durability::power) sync_folder(path.parent_path());
+}
+
+void sync_folder(const std::filesystem::path& path) {
+  const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
   folder.check(::fsync(folder.get()));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -19,10 +20,15 @@ class Damaged : public std::runtime_error {
 /// The content of `path`. Throws std::system_error; Damaged when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::size_t limit);
 
-enum class Kept { process, power };
+/// What stored things outlive: a killed daemon, or a power cut too.
+enum class Durability : std::uint8_t { process, power };
 
-/// Replaces `path` (mode 0600) by `content`: whoever reads it sees the old one or the new one; with Kept::power also
-/// after a power cut (temporary file, fsync, rename, fsync of the folder). Throws std::system_error.
-void replace_file(const std::filesystem::path& path, std::string_view content, Kept kept = Kept::power);
+/// Replaces `path` (mode 0600) by `content`: whoever reads it sees the old one or the new one; with Durability::power
+/// also after a power cut (temporary file, fsync, rename, fsync of the folder). Throws std::system_error.
+void replace_file(const std::filesystem::path& path, std::string_view content,
+                  Durability durability = Durability::power);
+
+/// Brings the names in a folder to the disk. Throws std::system_error.
+void sync_folder(const std::filesystem::path& path);
 
 }  // namespace sessionfs::fs

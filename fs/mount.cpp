@@ -13,8 +13,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <stdexcept>
 #include <system_error>
+
+#include "fs/reply.hpp"
 
 namespace sessionfs::fs {
 namespace {
@@ -94,6 +97,11 @@ Mount::Mount(boost::asio::io_context& io, const std::string& mountpoint, const s
   }
   fuse_set_log_func(say);
   mounted_ = true;
+  if (fuse_session_custom_io(session_, &reply_io, fuse_session_fd(session_)) != 0) {
+    unmount();
+    fuse_session_destroy(session_);
+    throw std::bad_alloc();
+  }
   const int fd = fuse_session_fd(session_);
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
   // A duplicate, since libfuse closes its own.

@@ -2,13 +2,13 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "fs/mount.hpp"
 #include "fs/operations.hpp"
+#include "fs/reply.hpp"
 
 namespace sessionfs::fs {
 namespace {
@@ -322,17 +322,11 @@ bool Operations::try_read(fuse_req_t req, SessionNode& node, std::size_t size) {
     }
     return true;
   }
-  const iovec vectors[2] = {{const_cast<std::byte*>(parts[0].data()), parts[0].size()},
-                            {const_cast<std::byte*>(parts[1].data()), parts[1].size()}};
-  runtime_.host().begin_read(session, count, runtime_.now());
-  runtime_.store_changes();
   // Only what the kernel has taken is read: a reader killed meanwhile loses nothing.
-  if (fuse_reply_iov(req, vectors, parts[1].empty() ? 1 : 2) == 0) {
+  if (reply_stream_bytes(req, parts, session.recv_buffer().read(), runtime_.state_file(session))) {
     runtime_.host().consume(session, count, runtime_.now());
-  } else {
-    runtime_.host().cancel_read(session, runtime_.now());
+    runtime_.pump();
   }
-  runtime_.pump();
   return true;
 }
 

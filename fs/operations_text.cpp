@@ -179,6 +179,7 @@ std::string Operations::endpoint_status(const Resident& resident) {
     }
     text += " last=T" + std::to_string(session->last_transition()) + ":" + std::string(name_of(session->last_event())) +
             "\n";
+    if (const auto* unsure = runtime_.unsure(*session)) text += "unsure: " + name + " " + describe(*unsure) + "\n";
   }
   return text;
 }

@@ -12,8 +12,9 @@
 
 namespace sessionfs::fs {
 
-Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state)
-    : io_(io), runtime_(runtime), names_(names), state_(std::move(state)) {
+Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state,
+                     Durability durability)
+    : io_(io), runtime_(runtime), names_(names), state_(std::move(state)), durability_(durability) {
   for (const char* name : {endpoints_name, creating_name})
     if (std::filesystem::create_directories(state_ / name))
       std::filesystem::permissions(state_ / name, std::filesystem::perms::owner_all);
@@ -174,7 +175,7 @@ bool Residents::remember_end(const Session& session) const {
   const auto bytes = encode(ended);
   try {
     replace_file(folder(session.local()) / ended_name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
-                 Kept::process);
+                 durability_);
     return true;
   } catch (const std::system_error& error) {
     spdlog::error("{}: the end of a session cannot be stored: {}", session.local().str(), error.what());

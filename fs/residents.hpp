@@ -65,7 +65,8 @@ class Residents {
  public:
   using Done = std::function<void(int error)>;
 
-  Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state);
+  Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state,
+            Durability durability);
 
   /// Loads the endpoints of the state directory that are not loaded yet, and their sessions. One that is damaged is set
   /// aside with a message; one of another domain is left where it is. Throws when a record or session cannot be read.
@@ -135,6 +136,7 @@ class Residents {
   Runtime& runtime_;
   Names& names_;
   std::filesystem::path state_;
+  Durability durability_;
   EndpointName default_name_;
   std::map<EndpointName, Resident> residents_;
   std::map<EndpointName, std::shared_ptr<const TlsIdentity>> identities_;  // outlive their endpoint while it delivers

@@ -69,10 +69,11 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   bool ready_ = false;
 };
 
-Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes)
+Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durability durability)
     : io_(io),
       timer_(io),
       buffer_bytes_(buffer_bytes),
+      disk_{.durability = durability},
       host_([this](const EndpointName& local, const SessionId& id, bool creator) {
         return make_memories(local, id, creator);
       }) {}
@@ -120,7 +121,7 @@ void Runtime::perform(const Action& action) {
 std::optional<Session::Memories> Runtime::make_memories(const EndpointName& local, const SessionId& id, bool creator) {
   const auto path = hooks_.session_folder(local) / (id.hex() + (creator ? "-out" : "-in"));
   try {
-    auto file = StateFile::create(path, buffer_bytes_);
+    auto file = StateFile::create(path, buffer_bytes_, disk_);
     auto memories = file->memories();
     fresh_files_[{local, id, creator}] = std::move(file);
     return memories;
@@ -148,16 +149,36 @@ void Runtime::forget(const Session& session) {
     if (remembered) file->second->remove();
     files_.erase(file);
   }
+  unsure_.erase(&session);
   hooks_.forgotten(session);
 }
 
 void Runtime::restore(Endpoint& endpoint, const std::filesystem::path& path) {
-  auto file = StateFile::open(path);
-  const auto image = file->load();
-  if (!image || image->local != endpoint.name) throw Damaged(path.string() + ": holds no whole session");
+  auto file = StateFile::open(path, disk_);
+  const auto stored = file->load();
+  if (!stored || stored->image.local != endpoint.name) throw Damaged(path.string() + ": holds no whole session");
+  const SessionImage& image = stored->image;
   auto memories = file->memories();
-  fresh_files_[{image->local, image->id, image->creator}] = std::move(file);
-  host_.restore(endpoint, *image, std::move(memories), random_seed(), now());
+  fresh_files_[{image.local, image.id, image.creator}] = std::move(file);
+  const auto session = host_.restore(endpoint, image, std::move(memories), random_seed(), now());
+  if (!stored->unsure) return;
+  unsure_[session.get()] = *stored->unsure;
+  spdlog::warn("{}: {}: {}", endpoint.name.str(), image.file_name, describe(*stored->unsure));
+}
+
+const StateFile::Unsure* Runtime::unsure(const Session& session) const {
+  const auto found = unsure_.find(&session);
+  return found == unsure_.end() ? nullptr : &found->second;
+}
+
+void Runtime::finish() {
+  for (const auto& [session, file] : files_) {
+    try {
+      file->finish();
+    } catch (const std::system_error& error) {
+      spdlog::error("{}: {}: {}", session->local().str(), session->file_name(), error.what());
+    }
+  }
 }
 
 void Runtime::dial(const Action& action) {

@@ -41,7 +41,7 @@ class Runtime {
     std::function<void(const Session&)> forgotten;
   };
 
-  Runtime(boost::asio::io_context& io, std::size_t buffer_bytes);
+  Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durability durability);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -58,6 +58,14 @@ class Runtime {
 
   /// A connection from outside, its peer proven.
   void adopt(std::shared_ptr<SecureConnection> connection);
+
+  /// Where `session`, which has been stored, is kept.
+  [[nodiscard]] StateFile& state_file(const Session& session) { return *files_.at(&session); }
+  /// What nobody knows of the reading of `session` before this start; null when there is no doubt.
+  [[nodiscard]] const StateFile::Unsure* unsure(const Session& session) const;
+
+  /// Brings all sessions to the disk. Nothing may be done with them any more.
+  void finish();
 
   /// A session from its state file goes on. Throws what StateFile::open() throws.
   void restore(Endpoint& endpoint, const std::filesystem::path& path);
@@ -92,11 +100,13 @@ class Runtime {
   boost::asio::steady_timer timer_;
   std::optional<Time> armed_;
   std::size_t buffer_bytes_;
+  Disk disk_;
   Hooks hooks_;
   Host host_;
   std::unordered_map<ConnId, std::shared_ptr<Link>> links_;
   std::map<FileKey, std::shared_ptr<StateFile>> fresh_files_;  // of sessions that the host is just making
   std::unordered_map<const Session*, std::shared_ptr<StateFile>> files_;
+  std::unordered_map<const Session*, StateFile::Unsure> unsure_;
   bool pumping_ = false;
 };
 

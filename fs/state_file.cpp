@@ -7,21 +7,26 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
 #include "engine/bytes.hpp"
-#include "fs/files.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
 constexpr std::uint32_t file_magic = 0x53465346;  // "SFSF"
-constexpr std::uint32_t file_version = 1;
+constexpr std::uint32_t file_version = 2;
 constexpr std::size_t header_bytes = 4096;
+constexpr std::size_t boot_offset = 16;
+constexpr std::size_t durability_offset = 32;
+constexpr std::size_t cursor_offset = 64;
+constexpr BootId unused{};
 constexpr std::size_t slot_offsets[] = {512, 2048};
-constexpr std::size_t slot_header_bytes = 12;
+constexpr std::size_t slot_numbers_bytes = 12;                     // sequence 8, size of the image 4
+constexpr std::size_t slot_header_bytes = slot_numbers_bytes + 8;  // and their checksum
 constexpr std::size_t max_capacity_bytes = std::size_t{1} << 30;
 
 static_assert(slot_offsets[0] + slot_header_bytes + max_image_bytes <= slot_offsets[1]);
@@ -31,7 +36,24 @@ static_assert(slot_offsets[1] + slot_header_bytes + max_image_bytes <= header_by
   throw std::system_error(errno, std::generic_category(), path.string() + ": " + what);
 }
 
+std::uint64_t big_endian(std::uint64_t number) {
+  return std::endian::native == std::endian::big ? number : __builtin_bswap64(number);
+}
+
 }  // namespace
+
+BootId present_boot() {
+  const std::filesystem::path path = "/proc/sys/kernel/random/boot_id";
+  BootId boot{};
+  std::size_t digits = 0;
+  for (const char c : read_file(path, 64)) {
+    const auto digit = std::string_view("0123456789abcdef").find(c);
+    if (digit == std::string_view::npos || digits == 2 * boot.size()) continue;
+    boot[digits / 2] |= static_cast<std::byte>(digit << (digits % 2 == 0 ? 4 : 0));
+    ++digits;
+  }
+  return boot;
+}
 
 class StateFile::Buffer final : public Memory {
  public:
@@ -54,8 +76,8 @@ class StateFile::Buffer final : public Memory {
   std::size_t offset_;
 };
 
-StateFile::StateFile(std::filesystem::path path, int fd, std::size_t capacity)
-    : path_(std::move(path)), fd_(fd), capacity_(capacity) {
+StateFile::StateFile(std::filesystem::path path, int fd, std::size_t capacity, const Disk& disk)
+    : path_(std::move(path)), fd_(fd), capacity_(capacity), disk_(disk) {
   void* map = mmap(nullptr, header_bytes + 2 * capacity_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (map == MAP_FAILED) {
     const int error = errno;
@@ -71,7 +93,8 @@ StateFile::~StateFile() {
   ::close(fd_);
 }
 
-std::shared_ptr<StateFile> StateFile::create(const std::filesystem::path& path, std::size_t capacity) {
+std::shared_ptr<StateFile> StateFile::create(const std::filesystem::path& path, std::size_t capacity,
+                                             const Disk& disk) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) fail(path, "cannot be created");
   if (ftruncate(fd, static_cast<off_t>(header_bytes + 2 * capacity)) != 0 ||
@@ -82,15 +105,18 @@ std::shared_ptr<StateFile> StateFile::create(const std::filesystem::path& path, 
     errno = error;
     fail(path, "cannot be given its size");
   }
-  std::shared_ptr<StateFile> file(new StateFile(path, fd, capacity));
+  std::shared_ptr<StateFile> file(new StateFile(path, fd, capacity, disk));
+  file->new_name_ = true;
   const std::span header(file->map_, header_bytes);
   store_big_endian(header.subspan<0, 4>(), file_magic);
   store_big_endian(header.subspan<4, 4>(), file_version);
   store_big_endian(header.subspan<8, 8>(), std::uint64_t{capacity});
+  std::memcpy(file->map_ + boot_offset, disk.boot.data(), disk.boot.size());
+  file->map_[durability_offset] = static_cast<std::byte>(disk.durability);
   return file;
 }
 
-std::shared_ptr<StateFile> StateFile::open(const std::filesystem::path& path) {
+std::shared_ptr<StateFile> StateFile::open(const std::filesystem::path& path, const Disk& disk) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) fail(path, "cannot be opened");
   std::array<std::byte, 16> header{};
@@ -112,11 +138,47 @@ std::shared_ptr<StateFile> StateFile::open(const std::filesystem::path& path) {
     ::close(fd);
     throw Damaged(path.string() + ": is damaged");
   }
-  return std::shared_ptr<StateFile>(new StateFile(path, fd, capacity));
+  std::shared_ptr<StateFile> file(new StateFile(path, fd, capacity, disk));
+  file->begin_use();
+  return file;
 }
 
+void StateFile::begin_use() {
+  BootId boot;
+  std::memcpy(boot.data(), map_ + boot_offset, boot.size());
+  const bool was_safe = map_[durability_offset] == static_cast<std::byte>(Durability::power);
+  after_cut_ = boot != unused && boot != disk_.boot;
+  if (after_cut_ && !was_safe)
+    throw Damaged(path_.string() +
+                  ": was in use when the computer stopped without warning; only durability = \"power\" outlives that");
+  const bool safe = disk_.durability == Durability::power;
+  if (boot == disk_.boot && was_safe == safe) return;
+  // What it promises is true before it is said, and no longer said before it is untrue.
+  if (safe) sync();
+  map_[durability_offset] = static_cast<std::byte>(disk_.durability);
+  std::memcpy(map_ + boot_offset, disk_.boot.data(), disk_.boot.size());
+  sync();
+}
+
+void StateFile::sync() {
+  if (disk_.sync(fd_) != 0) fail(path_, "cannot be brought to the disk");
+}
+
+void StateFile::finish() {
+  sync();
+  std::memcpy(map_ + boot_offset, unused.data(), unused.size());
+  sync();
+}
+
+void StateFile::note_given(std::uint64_t offset) noexcept {
+  std::atomic_ref(*reinterpret_cast<std::uint64_t*>(map_ + cursor_offset)).store(big_endian(offset));
+}
+
+// 0, which no image has, when the numbers are damaged: else a slot could be taken for the newer one that it is not.
 std::uint64_t StateFile::sequence(std::size_t index) const {
-  return load_big_endian<std::uint64_t>(std::span<const std::byte>(map_ + slot_offsets[index], 8));
+  const std::span<const std::byte> numbers(map_ + slot_offsets[index], slot_numbers_bytes);
+  const std::span<const std::byte> sum(numbers.data() + numbers.size(), 8);
+  return load_big_endian<std::uint64_t>(sum) == checksum(numbers) ? load_big_endian<std::uint64_t>(numbers) : 0;
 }
 
 std::span<const std::byte> StateFile::slot(std::size_t index) const {
@@ -125,13 +187,29 @@ std::span<const std::byte> StateFile::slot(std::size_t index) const {
   return {at + slot_header_bytes, std::min<std::size_t>(size, max_image_bytes)};
 }
 
-std::optional<SessionImage> StateFile::load() const {
+std::optional<StateFile::Stored> StateFile::load() const {
   const std::size_t newer = sequence(1) > sequence(0) ? 1 : 0;
-  if (auto image = decode_session_image(slot(newer), capacity_)) return image;
-  return decode_session_image(slot(1 - newer), capacity_);
+  for (const std::size_t index : {newer, 1 - newer}) {
+    if (sequence(index) == 0) continue;
+    auto image = decode_session_image(slot(index), capacity_);
+    if (!image) continue;
+    Stored stored{*image, {}};
+    auto& received = stored.image.received;
+    const auto given =
+        std::min(load_big_endian<std::uint64_t>(std::span<const std::byte>(map_ + cursor_offset, 8)), received.held);
+    if (given <= received.read) return stored;
+    stored.unsure = Unsure{received.read, given, after_cut_};
+    if (after_cut_) return stored;
+    received.start = (received.start + static_cast<std::size_t>(given - received.read)) % capacity_;
+    received.read = given;
+    return stored;
+  }
+  return std::nullopt;
 }
 
 void StateFile::save(const SessionImage& image) {
+  const bool safe = disk_.durability == Durability::power;
+  if (safe) sync();
   const auto bytes = encode(image);
   const std::size_t older = sequence(1) > sequence(0) ? 0 : 1;
   const std::uint64_t next = std::max(sequence(0), sequence(1)) + 1;
@@ -139,13 +217,24 @@ void StateFile::save(const SessionImage& image) {
   // The process may be killed between any two stores: first what the old slot's checksum refuses, then all the rest.
   std::memcpy(at + slot_header_bytes, bytes.data(), bytes.size());
   store_big_endian(std::span<std::byte, 4>(at + 8, 4), static_cast<std::uint32_t>(bytes.size()));
-  std::atomic_signal_fence(std::memory_order_seq_cst);
   store_big_endian(std::span<std::byte, 8>(at, 8), next);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  store_big_endian(std::span<std::byte, 8>(at + slot_numbers_bytes, 8),
+                   checksum(std::span<const std::byte>(at, slot_numbers_bytes)));
+  if (!safe) return;
+  sync();
+  if (std::exchange(new_name_, false)) sync_folder(path_.parent_path());
 }
 
 Session::Memories StateFile::memories() {
   return {std::make_unique<Buffer>(shared_from_this(), header_bytes),
           std::make_unique<Buffer>(shared_from_this(), header_bytes + capacity_)};
+}
+
+std::string describe(const StateFile::Unsure& unsure) {
+  const std::string range = "bytes " + std::to_string(unsure.from) + " to " + std::to_string(unsure.to);
+  return unsure.again ? range + " are given again: they may have been read before the power was cut"
+                      : range + " count as read: they were being read when the daemon was killed";
 }
 
 void StateFile::remove() { ::unlink(path_.c_str()); }

@@ -1,5 +1,5 @@
 // An endpoint that goes on at another host, and copies of it that must not.
-#include "tests/engine/flow.hpp"
+#include "tests/sim/flow.hpp"
 
 namespace sessionfs::test {
 namespace {
@@ -42,7 +42,7 @@ TEST_F(Moving, TheStreamGoesOnAtTheNewHost) {
 TEST_F(Moving, AnOlderResidenceThatComesBackIsSupersededAndTouchesNothing) {
   ASSERT_FALSE(flow->ends[1].closed);
   Node& former = *world.nodes[1];
-  MemoryStore copy = former.store.copy();
+  auto copy = former.store->copy();
   const auto endpoints = former.endpoints;
   flows.move(1, 2);
   ASSERT_TRUE(world.run_until(
@@ -62,7 +62,7 @@ TEST_F(Moving, AnOlderResidenceThatComesBackIsSupersededAndTouchesNothing) {
 
 TEST_F(Moving, AnOlderCopyThatTakesOverIsAGapOnBothSides) {
   Node& node = *world.nodes[1];
-  MemoryStore copy = node.store.copy();
+  auto copy = node.store->copy();
   world.run_for(milliseconds(300));
   ASSERT_FALSE(flow->ends[1].closed);
   flow->may_fail = true;
@@ -70,8 +70,8 @@ TEST_F(Moving, AnOlderCopyThatTakesOverIsAGapOnBothSides) {
   world.crash(1, true);
   node.store = std::move(copy);
   node.endpoints[bob].generation = 2;
-  flow->ends[1].read = node.store.load({bob, flow->id, false})->received.read;
-  flow->ends[1].written = node.store.load({bob, flow->id, false})->sent.written;
+  flow->ends[1].read = node.store->load({bob, flow->id, false})->received.read;
+  flow->ends[1].written = node.store->load({bob, flow->id, false})->sent.written;
   flow->ends[1].session.reset();
   world.restart(1);
   const std::array sessions{flow->ends[0].session, flow->ends[1].session};

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/host.hpp"
-#include "tests/engine/memory_store.hpp"
+#include "tests/sim/memory_store.hpp"
 
 namespace sessionfs::test {
 

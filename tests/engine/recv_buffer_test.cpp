@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "tests/engine/memory_store.hpp"
-#include "tests/engine/random.hpp"
 #include "tests/engine/text.hpp"
+#include "tests/sim/memory_store.hpp"
+#include "tests/sim/random.hpp"
 
 namespace sessionfs::test {
 namespace {

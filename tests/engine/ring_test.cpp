@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "tests/engine/memory_store.hpp"
 #include "tests/engine/text.hpp"
+#include "tests/sim/memory_store.hpp"
 
 namespace sessionfs::test {
 namespace {

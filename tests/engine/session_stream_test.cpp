@@ -192,15 +192,10 @@ TEST(Checkpoints, NothingIsAnnouncedBeforeItIsStored) {
 
 // --- reading ------------------------------------------------------------------------------------------------------
 
-TEST(Reading, IsStoredAsReadBeforeItIsGivenAndGivenBackWhenNotTaken) {
+TEST(Reading, IsStored) {
   RawHost t;
   const ConnId channel = t.accept_from_alice();
   t.feed_data(channel, 0, "abcdef");
-  t.with([&](Host& host) { host.begin_read(*t.session, 4, t.now); });
-  EXPECT_EQ(t.store.load({t.bob, t.id, false})->received.read, 4U);
-  t.with([&](Host& host) { host.cancel_read(*t.session, t.now); });
-  EXPECT_EQ(t.store.load({t.bob, t.id, false})->received.read, 0U);
-  t.with([&](Host& host) { host.begin_read(*t.session, 4, t.now); });
   t.with([&](Host& host) { host.consume(*t.session, 4, t.now); });
   EXPECT_EQ(t.store.load({t.bob, t.id, false})->received.read, 4U);
   EXPECT_EQ(t.read(), "ef");

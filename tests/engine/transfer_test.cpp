@@ -1,5 +1,5 @@
 // Two real hosts and what may come between them, one thing at a time.
-#include "tests/engine/flow.hpp"
+#include "tests/sim/flow.hpp"
 
 namespace sessionfs::test {
 namespace {
@@ -30,7 +30,7 @@ class Transfer : public ::testing::Test {
   void expect_end(Duration limit = minutes(2)) {
     EXPECT_TRUE(world.run_until(
         [&] {
-          return flows.done() && std::ranges::all_of(world.nodes, [](auto& node) { return node->store.empty(); });
+          return flows.done() && std::ranges::all_of(world.nodes, [](auto& node) { return node->store->empty(); });
         },
         limit))
         << flows.describe();
@@ -225,7 +225,7 @@ TEST_F(Transfer, TheLastCheckpointIsLostAndATombstoneAnswers) {
   // Bob's FINISH completes alice's side; that she has it he does not learn.
   const auto pipe = world.pipes().front();
   World::lose_silently(pipe, pipe->sides[0].node == 1, pipe->sides[1].node == 1);
-  ASSERT_TRUE(world.run_until([&] { return world.nodes[0]->store.empty(); }, seconds(1)));
+  ASSERT_TRUE(world.run_until([&] { return world.nodes[0]->store->empty(); }, seconds(1)));
   EXPECT_EQ(left.state(), State::active);
   world.sent.clear();
   ASSERT_TRUE(world.run_until([&] { return left.state() == State::closed; }, minutes(1)));
@@ -245,7 +245,7 @@ TEST_F(Transfer, AClosedSessionDeliversWhatWasWrittenWhateverComesBetween) {
   world.with(0, [&](Host&) { flows.run(flow, 0); });
   ASSERT_TRUE(flow.ends[0].closed);
   EXPECT_TRUE(world.host(0).find_endpoint(alice)->sessions.empty());
-  EXPECT_EQ(world.nodes[0]->store.load({alice, flow.id, true})->sent.acked, 0U);
+  EXPECT_EQ(world.nodes[0]->store->load({alice, flow.id, true})->sent.acked, 0U);
   world.crash(0, false);
   world.run_for(minutes(10));
   world.restart(0);
@@ -318,9 +318,9 @@ TEST_F(Transfer, ARefusedConnectLeavesNothing) {
 TEST_F(Transfer, AFullDiskOnlyWaits) {
   Flow& flow = start(300000, 300000);
   world.run_for(milliseconds(30));
-  world.nodes[1]->store.set_full(true);
+  world.nodes[1]->store->set_full(true);
   world.run_for(minutes(1));
-  world.nodes[1]->store.set_full(false);
+  world.nodes[1]->store->set_full(false);
   world.with(1, [&](Host&) { flows.run(flow, 1); });
   expect_end();
   expect_all_read(flow);

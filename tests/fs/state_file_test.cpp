@@ -37,11 +37,12 @@ class StateFileTest : public ::testing::Test {
 
   std::filesystem::path folder_;
   std::filesystem::path path_;
+  Disk disk_;
 };
 
 TEST_F(StateFileTest, WhatWasPutThereIsThereAgain) {
   {
-    const auto file = StateFile::create(path_, capacity);
+    const auto file = StateFile::create(path_, capacity, disk_);
     auto memories = file->memories();
     ASSERT_TRUE(memories.send->reserve(100));
     ASSERT_TRUE(memories.receive->reserve(100));
@@ -52,28 +53,29 @@ TEST_F(StateFileTest, WhatWasPutThereIsThereAgain) {
   struct stat st {};
   ASSERT_EQ(stat(path_.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600U);
-  const auto file = StateFile::open(path_);
-  const auto image = file->load();
-  ASSERT_TRUE(image);
-  EXPECT_EQ(image->sent.written, 100U);
-  EXPECT_EQ(image->file_name, "file.b@local");
+  const auto file = StateFile::open(path_, disk_);
+  const auto stored = file->load();
+  ASSERT_TRUE(stored);
+  EXPECT_FALSE(stored->unsure);
+  EXPECT_EQ(stored->image.sent.written, 100U);
+  EXPECT_EQ(stored->image.file_name, "file.b@local");
   auto memories = file->memories();
   EXPECT_EQ(memories.send->bytes()[99], std::byte{'s'});
   EXPECT_EQ(memories.receive->bytes()[99], std::byte{'r'});
 }
 
 TEST_F(StateFileTest, TheNewestWholeImageCounts) {
-  auto file = StateFile::create(path_, capacity);
+  auto file = StateFile::create(path_, capacity, disk_);
   EXPECT_FALSE(file->load());
   for (std::uint64_t n = 1; n <= 10; ++n) {
     file->save(some_image(n));
-    EXPECT_EQ(file->load()->sent.written, n);
+    EXPECT_EQ(file->load()->image.sent.written, n);
   }
 }
 
 TEST_F(StateFileTest, ADamagedImageFallsBackToTheOneBefore) {
   {
-    const auto file = StateFile::create(path_, capacity);
+    const auto file = StateFile::create(path_, capacity, disk_);
     file->save(some_image(1));
     file->save(some_image(2));
   }
@@ -85,9 +87,9 @@ TEST_F(StateFileTest, ADamagedImageFallsBackToTheOneBefore) {
     raw.seekp(slot + 40);
     raw.put(static_cast<char>(before ^ 1));
     raw.close();
-    const auto image = StateFile::open(path_)->load();
-    ASSERT_TRUE(image);
-    EXPECT_EQ(image->sent.written, slot == 512 ? 1U : 2U) << slot;
+    const auto stored = StateFile::open(path_, disk_)->load();
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(stored->image.sent.written, slot == 512 ? 1U : 2U) << slot;
     std::fstream repaired(path_, std::ios::in | std::ios::out | std::ios::binary);
     repaired.seekp(slot + 40);
     repaired.put(before);
@@ -95,18 +97,18 @@ TEST_F(StateFileTest, ADamagedImageFallsBackToTheOneBefore) {
 }
 
 TEST_F(StateFileTest, WhatIsNoStateFileIsRefused) {
-  EXPECT_THROW(StateFile::open(path_), std::system_error);
+  EXPECT_THROW(StateFile::open(path_, disk_), std::system_error);
   std::ofstream(path_) << "something else";
-  EXPECT_THROW(StateFile::open(path_), std::runtime_error);
+  EXPECT_THROW(StateFile::open(path_, disk_), std::runtime_error);
   std::filesystem::remove(path_);
-  { const auto file = StateFile::create(path_, capacity); }
+  { const auto file = StateFile::create(path_, capacity, disk_); }
   std::filesystem::resize_file(path_, 5000);
-  EXPECT_THROW(StateFile::open(path_), std::runtime_error);
-  EXPECT_THROW(StateFile::create(path_, capacity), std::system_error) << "it is there already";
+  EXPECT_THROW(StateFile::open(path_, disk_), std::runtime_error);
+  EXPECT_THROW(StateFile::create(path_, capacity, disk_), std::system_error) << "it is there already";
 }
 
 TEST_F(StateFileTest, BlocksComeAndGoWithTheContent) {
-  const auto file = StateFile::create(path_, std::size_t{1} << 20);
+  const auto file = StateFile::create(path_, std::size_t{1} << 20, disk_);
   auto memories = file->memories();
   struct stat st {};
   ASSERT_EQ(stat(path_.c_str(), &st), 0);
@@ -120,7 +122,7 @@ TEST_F(StateFileTest, BlocksComeAndGoWithTheContent) {
 }
 
 TEST_F(StateFileTest, RemovedWhileInUseItStaysForItsOwners) {
-  auto file = StateFile::create(path_, capacity);
+  auto file = StateFile::create(path_, capacity, disk_);
   auto memories = file->memories();
   file->remove();
   file.reset();

@@ -1,7 +1,7 @@
-// A small deterministic world in one process: hosts, connections between them, a virtual clock and faults.
+// A small deterministic world in one process: hosts, a name table, connections, a virtual clock and faults.
 //
 // The driver loop does exactly what Action says. A connection is a pair of byte queues with a delay; a host that
-// crashes goes on from what its MemoryStore kept. Nothing here knows what a session is for: see flow.hpp.
+// crashes goes on from what its Store kept. Nothing here knows what a session is for: see flow.hpp.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "engine/host.hpp"
-#include "tests/engine/memory_store.hpp"
-#include "tests/engine/random.hpp"
+#include "tests/sim/memory_store.hpp"
+#include "tests/sim/random.hpp"
 
 namespace sessionfs::test {
 
@@ -69,22 +69,25 @@ struct Node {
     std::vector<std::string> services;
     std::deque<Tombstone> tombstones;
   };
-  explicit Node(std::size_t capacity) : store(capacity) {}
-
   std::unique_ptr<Host> host;  // null while it is down
   std::uint64_t life = 0;      // counts starts
-  MemoryStore store;
+  std::unique_ptr<Store> store;
   std::map<EndpointName, Residence> endpoints;
   std::map<ConnId, std::pair<std::shared_ptr<Pipe>, std::size_t>> conns;
   bool refuses = false;                             // nobody can connect to it
   bool mute = false;                                // connections to it are never answered
   std::optional<std::uint64_t> crash_after;         // driver steps
+  bool cut_power = false;                           // with the crash that comes
+  bool after_cut = false;                           // this life of it comes after one
+  Time address_since{};                             // when it got the address that it has
   std::vector<std::shared_ptr<Session>> forgotten;  // by this life of it
 };
 
 class World {
  public:
+  using MakeStore = std::function<std::unique_ptr<Store>(World&)>;
   World(std::uint64_t seed, std::size_t nodes, std::size_t capacity = 16 * 1024);
+  World(std::uint64_t seed, std::size_t nodes, const MakeStore& make_store);
 
   // --- what a test says -----------------------------------------------------------------------------------------
   void add_endpoint(std::size_t node, const EndpointName& name, const std::vector<std::string>& services = {});
@@ -95,6 +98,9 @@ class World {
   void with(std::size_t node, const std::function<void(Host&)>& call);
   /// What is to be stored, before an application is answered.
   void drain_stores(Node& node);
+  /// A step of the driver of `node`, or of the host that runs now: a crash that is due comes here, as an exception.
+  void tick(std::size_t node);
+  void tick() { tick(running_); }
 
   // --- time -----------------------------------------------------------------------------------------------------
   [[nodiscard]] Time now() const { return now_; }
@@ -117,10 +123,27 @@ class World {
   void cut(const std::shared_ptr<Pipe>& pipe, Told told);
   /// From now on nothing arrives: at side 0, side 1, or both.
   static void lose_silently(const std::shared_ptr<Pipe>& pipe, bool to_first, bool to_second);
-  void crash(std::size_t node, bool silent);
+  void crash(std::size_t node, bool silent, bool power_cut = false);
   void restart(std::size_t node);
+  /// The host has another address: what its connections carry is lost. With `noticed` it lets go of them and tries
+  /// again at once; their other sides learn nothing.
+  void change_address(std::size_t node, bool noticed);
   /// All that resides at host `from`, which dies without a sign, goes on at host `to`, a generation higher.
   void move(std::size_t from, std::size_t to);
+  /// A copy of all that resides at a host, as it is stored now.
+  struct Stick {
+    std::size_t from = 0;
+    std::unique_ptr<Store> store;
+    std::map<EndpointName, Node::Residence> endpoints;
+  };
+  [[nodiscard]] Stick save(std::size_t node) const;
+  /// The copy is the newest residence from now on, at `to`, where nothing resides. The host that it was made at goes on
+  /// and does not know.
+  void load(Stick stick, std::size_t to);
+  /// At `node`, where nothing resides, a host starts again with what it had, and does not know that it is a former one.
+  void come_back(Stick stick, std::size_t node);
+  /// Nothing resides at `node` any more.
+  void clear(std::size_t node);
   /// The host where the newest residence of `name` is; nodes.size() when there is none.
   [[nodiscard]] std::size_t residence(const EndpointName& name) const;
   std::vector<std::shared_ptr<Pipe>> pipes() const;
@@ -130,12 +153,17 @@ class World {
   Duration least_delay = milliseconds(1);
   Duration most_delay = milliseconds(20);
   unsigned slow_dials_percent = 0;
+  unsigned slow_pipes_percent = 0;
+  Duration slow_pipe{milliseconds(2500)};  // at most
+  unsigned twin_dials_percent = 0;         // a second connection is made on the way, and never used
+  Duration names_lag{};            // for so long a name may still lead to where it was, and a host to its old address
   Duration slow_dial{seconds(8)};  // at most
   Duration timer_lateness{};       // at most
   std::size_t pipe_bytes = 4096;   // in flight in one direction at most
   bool trace = false;
-  bool storage_goes_back = false;  // a test lays an older copy under a host on purpose
-  std::vector<Sent> sent;          // all control messages, when `record`
+  bool storage_goes_back = false;  // an older copy lies under a host
+  std::uint64_t steps = 0;
+  std::vector<Sent> sent;  // all control messages, when `record`
   bool record = false;
   // What applications are told: set by flow.hpp.
   std::function<void(std::size_t node, const std::shared_ptr<Session>&)> on_wake;
@@ -148,7 +176,9 @@ class World {
 
  private:
   void guarded(const std::function<void()>& call);
-  void tick(Node& node, std::size_t index);
+  [[nodiscard]] std::size_t resolve(const EndpointName& name);
+  void begin_twin(std::size_t target, const EndpointName& from, const EndpointName& to);
+  void note_names();
   void pump(std::size_t index);
   void perform(std::size_t index, const Action& action);
   void store(std::size_t index, Session& session);
@@ -170,6 +200,14 @@ class World {
   std::map<std::pair<Time, std::uint64_t>, std::function<void()>> events_;
   std::size_t steps_at_once_ = 0;  // at the same moment
   Duration lateness_{};            // of the next timer
+  MakeStore make_store_;
+  std::size_t running_ = 0;
+  struct Name {
+    std::size_t node = 0;
+    std::size_t former = 0;
+    Time since{};
+  };
+  std::map<EndpointName, Name> names_;
 };
 
 }  // namespace sessionfs::test

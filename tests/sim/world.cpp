@@ -1,4 +1,4 @@
-#include "tests/engine/pair.hpp"
+#include "tests/sim/world.hpp"
 
 namespace sessionfs::test {
 namespace {
@@ -15,9 +15,14 @@ SessionId session_id(std::uint64_t number) {
   return id;
 }
 
-World::World(std::uint64_t seed, std::size_t count, std::size_t capacity) : random(seed) {
+World::World(std::uint64_t seed, std::size_t count, std::size_t capacity)
+    : World(seed, count, [capacity](World&) { return std::make_unique<MemoryStore>(capacity); }) {}
+
+World::World(std::uint64_t seed, std::size_t count, const MakeStore& make_store)
+    : random(seed), make_store_(make_store) {
   for (std::size_t i = 0; i < count; ++i) {
-    nodes.push_back(std::make_unique<Node>(capacity));
+    nodes.push_back(std::make_unique<Node>());
+    nodes[i]->store = make_store_(*this);
     restart(i);
   }
 }
@@ -31,6 +36,7 @@ void World::say(const std::function<void(std::ostream&)>& line) {
 
 void World::add_endpoint(std::size_t node, const EndpointName& name, const std::vector<std::string>& services) {
   nodes[node]->endpoints[name] = {1, services, {}};
+  note_names();
   Endpoint& endpoint = host(node).add_endpoint(name, 1, now_);
   for (const auto& service : services) (void)endpoint.services[service];
 }
@@ -47,6 +53,7 @@ std::shared_ptr<Session> World::connect(std::size_t node, const EndpointName& fr
 void World::with(std::size_t node, const std::function<void(Host&)>& call) {
   guarded([&] {
     if (!nodes[node]->host) return;
+    running_ = node;
     call(*nodes[node]->host);
     pump(node);
   });
@@ -56,7 +63,7 @@ void World::guarded(const std::function<void()>& call) {
   try {
     call();
   } catch (const Crashed& crashed) {
-    crash(crashed.node, random.chance(50));
+    crash(crashed.node, random.chance(50), nodes[crashed.node]->cut_power);
   }
 }
 
@@ -107,6 +114,7 @@ bool World::step() {
     events_.erase(events_.begin());
     guarded(event);
   }
+  ++steps;
   check();
   if (on_step) on_step();
   return true;
@@ -128,8 +136,9 @@ bool World::run_until(const std::function<bool()>& condition, Duration limit) {
 
 // --- the driver ---------------------------------------------------------------------------------------------------
 
-void World::tick(Node& node, std::size_t index) {
-  if (!node.crash_after) return;
+void World::tick(std::size_t index) {
+  Node& node = *nodes[index];
+  if (!node.host || !node.crash_after) return;
   if (*node.crash_after == 0) throw Crashed{index};
   --*node.crash_after;
 }
@@ -137,7 +146,8 @@ void World::tick(Node& node, std::size_t index) {
 void World::pump(std::size_t index) {
   Node& node = *nodes[index];
   for (std::size_t i = 0; node.host; ++i) {
-    tick(node, index);
+    running_ = index;
+    tick(index);
     const auto action = node.host->poll_action();
     if (!action) return;
     ASSERT_LT(i, max_actions_at_once) << "actions without end";
@@ -149,10 +159,10 @@ void World::drain_stores(Node& node) {
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].get() != &node) continue;
     while (const auto action = node.host->poll_store()) {
-      tick(node, i);
+      tick(i);
       store(i, *action->session);
     }
-    tick(node, i);
+    tick(i);
   }
 }
 
@@ -183,8 +193,8 @@ void World::perform(std::size_t index, const Action& action) {
       if (const auto endpoint = node.host->endpoints().find(action.session->local());
           endpoint != node.host->endpoints().end())
         node.endpoints[endpoint->first].tombstones = endpoint->second.tombstones;
-      tick(node, index);
-      node.store.remove(key_of(*action.session));
+      tick(index);
+      node.store->remove(key_of(*action.session));
       node.forgotten.push_back(action.session);
       say([&](auto& out) { out << "host " << index << " forgets " << action.session->file_name(); });
       return;
@@ -194,9 +204,9 @@ void World::perform(std::size_t index, const Action& action) {
 
 void World::store(std::size_t index, Session& session) {
   Node& node = *nodes[index];
-  if (!node.store.contains(key_of(session))) return;  // forgotten meanwhile
-  node.store.save(session);
-  tick(node, index);
+  if (!node.store->contains(key_of(session))) return;  // forgotten meanwhile
+  node.store->save(session);
+  tick(index);
   node.host->handle_stored(session, session.recv_buffer().received(), now_);
 }
 
@@ -220,28 +230,58 @@ void World::establish(std::size_t index, std::uint64_t life, ConnId conn, const 
                       const EndpointName& to) {
   Node& node = *nodes[index];
   if (node.life != life || !node.host || !node.conns.contains(conn)) return;  // no longer wanted
-  const std::size_t target = residence(to);
-  if (target < nodes.size() && nodes[target]->mute) return;
-  if (target == nodes.size() || !nodes[target]->host || nodes[target]->refuses || node.refuses) {
+  const std::size_t target = resolve(to);
+  const bool known = target < nodes.size();
+  // Nobody answers at an address that a host has left.
+  if (known && (nodes[target]->mute || (now_ < nodes[target]->address_since + names_lag && random.chance(50)))) return;
+  if (!known || !nodes[target]->host || nodes[target]->refuses || node.refuses ||
+      !nodes[target]->endpoints.contains(to)) {
     node.conns.erase(conn);
     say([&](auto& out) { out << "host " << index << " cannot connect to " << to.str(); });
     return with(index, [&](Host& host) {
-      host.handle_dial_failed(conn, target == nodes.size() ? DialFailure::no_endpoint : DialFailure::unreachable, now_);
+      host.handle_dial_failed(conn, known ? DialFailure::unreachable : DialFailure::no_endpoint, now_);
     });
   }
   auto pipe = std::make_shared<Pipe>();
-  pipe->delay = some_delay();
+  pipe->delay = random.chance(slow_pipes_percent) ? random_between(least_delay, slow_pipe) : some_delay();
   const ConnId accepted = host(target).handle_incoming(to, from, now_);
   pipe->sides[0].attach(index, conn);
   pipe->sides[1].attach(target, accepted);
   node.conns[conn] = {pipe, 0};
   nodes[target]->conns[accepted] = {pipe, 1};
   say([&](auto& out) { out << "host " << index << " #" << conn << " -- host " << target << " #" << accepted; });
+  if (random.chance(twin_dials_percent)) begin_twin(target, from, to);
   if (random.chance(50)) return with(index, [&](Host& host) { host.handle_dialled(conn, now_); });
   after(some_delay(), [this, index, life, conn] {
     if (nodes[index]->life != life) return;
     with(index, [&](Host& host) { host.handle_dialled(conn, now_); });
   });
+}
+
+// Of two addresses that were tried at once one is not needed: a connection on which nothing is ever said.
+void World::begin_twin(std::size_t target, const EndpointName& from, const EndpointName& to) {
+  auto pipe = std::make_shared<Pipe>();
+  const ConnId accepted = host(target).handle_incoming(to, from, now_);
+  pipe->sides[1].attach(target, accepted);
+  nodes[target]->conns[accepted] = {pipe, 1};
+  tell_end(pipe, 1, random_between(Duration(0), 2 * first_message_timeout));
+}
+
+std::size_t World::resolve(const EndpointName& name) {
+  const auto found = names_.find(name);
+  if (found != names_.end() && now_ < found->second.since + names_lag && random.chance(50)) return found->second.former;
+  return residence(name);
+}
+
+void World::note_names() {
+  for (const auto& node : nodes)
+    for (const auto& [name, ignored] : node->endpoints) {
+      const std::size_t now = residence(name);
+      Name& known = names_.try_emplace(name, Name{now, now, {}}).first->second;
+      if (known.node == now) continue;
+      known.former = std::exchange(known.node, now);
+      known.since = now_;
+    }
 }
 
 std::size_t World::residence(const EndpointName& name) const {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/engine/pair.hpp"
+#include "tests/sim/world.hpp"
 
 namespace sessionfs::test {
 
@@ -29,6 +29,7 @@ struct FlowEnd {
   std::uint64_t written = 0;         // what the application was told
   std::uint64_t read = 0;
   std::uint64_t reading = 0;                  // bytes of a read that is not answered yet
+  std::uint64_t before = 0;                   // where the last read began
   std::optional<std::uint64_t> final_offset;  // where its writing has ended
   bool saw_end = false;
   bool closed = false;
@@ -62,6 +63,11 @@ class Flows {
   void abort(Flow& flow, std::size_t end);
   /// All that resides at host `from` goes on at `to`, where nothing resides.
   void move(std::size_t from, std::size_t to);
+  /// The copy is loaded at `to`, where nothing resides, and its applications with it; the host that it was made at goes
+  /// on without any.
+  void load(World::Stick stick, std::size_t to);
+  /// All sides that stand know of the present residences of `names`.
+  [[nodiscard]] bool know(const std::map<EndpointName, Node::Residence>& former) const;
   /// All ends have closed.
   [[nodiscard]] bool done() const;
   [[nodiscard]] std::string describe() const;

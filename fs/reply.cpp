@@ -1,0 +1,43 @@
+#include "fs/reply.hpp"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace sessionfs::fs {
+namespace {
+
+struct Given {
+  StateFile* file = nullptr;
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+};
+Given next_given;  // by the reply that is written next
+
+ssize_t write_reply(int fd, iovec* parts, int count, void*) {
+  const Given given = std::exchange(next_given, {});
+  if (given.file == nullptr) return ::writev(fd, parts, count);
+  given.file->note_given(given.to);
+  const ssize_t written = ::writev(fd, parts, count);
+  if (written < 0) given.file->note_given(given.from);
+  return written;
+}
+
+ssize_t read_request(int fd, void* buffer, std::size_t size, void*) { return ::read(fd, buffer, size); }
+
+}  // namespace
+
+const fuse_custom_io reply_io{
+    .writev = write_reply, .read = read_request, .splice_receive = nullptr, .splice_send = nullptr};
+
+bool reply_stream_bytes(fuse_req_t req, const Parts& bytes, std::uint64_t offset, StateFile& file) {
+  const iovec parts[2] = {{const_cast<std::byte*>(bytes[0].data()), bytes[0].size()},
+                          {const_cast<std::byte*>(bytes[1].data()), bytes[1].size()}};
+  next_given = {&file, offset, offset + bytes[0].size() + bytes[1].size()};
+  const bool taken = fuse_reply_iov(req, parts, bytes[1].empty() ? 1 : 2) == 0;
+  next_given = {};
+  return taken;
+}
+
+}  // namespace sessionfs::fs
