@@ -97,6 +97,7 @@ std::shared_ptr<Session> Host::restore(Endpoint& endpoint, const SessionImage& i
 void Host::add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now) {
   sessions_[{session->id(), session->local(), session->creator()}] = session;
   slots_[session.get()] = {.session = session, .serial = ++last_serial_, .timer = {}};
+  ++sessions_of_[session->peer()];
   if (!session->detached()) endpoint.sessions[session->file_name()] = session;
   settle(*session, now);
 }
@@ -292,6 +293,7 @@ void Host::forget(Session& session) {
   if (slot->second.timer) timers_.erase({*slot->second.timer, slot->second.serial});
   slots_.erase(slot);
   sessions_.erase({session.id(), session.local(), session.creator()});
+  if (const auto peer = sessions_of_.find(session.peer()); --peer->second == 0) sessions_of_.erase(peer);
   const auto endpoint = endpoints_.find(session.local());
   if (endpoint != endpoints_.end() && session.failure() == Failure::none) {
     auto& tombstones = endpoint->second.tombstones;

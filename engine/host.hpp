@@ -23,6 +23,9 @@ inline constexpr Duration first_message_timeout = std::chrono::seconds(5);
 /// Sessions a host carries at most; more are refused as by a full backlog.
 inline constexpr std::size_t max_sessions = 65536;
 
+/// Of them with one peer: what it begins and never reads stays here until it does.
+inline constexpr std::size_t max_sessions_of_a_peer = 4096;
+
 struct Action {
   enum class Kind : std::uint8_t {
     store,     // store session->image(), then call handle_stored(); before anything that follows
@@ -149,6 +152,7 @@ class Host {
   std::map<EndpointName, Endpoint> endpoints_;
   std::map<Key, std::shared_ptr<Session>> sessions_;
   std::unordered_map<const Session*, Slot> slots_;
+  std::map<EndpointName, std::size_t> sessions_of_;  // peers
   std::unordered_map<ConnId, Connection> connections_;
   std::map<std::pair<Time, std::uint64_t>, const Session*> timers_;  // by time and serial
   std::set<std::pair<Time, ConnId>> silent_;                         // connections without a first message

@@ -107,7 +107,9 @@ std::optional<ConnectDenial> Host::refusal(Endpoint* endpoint, const Connection&
   const auto service = endpoint->services.find(message.service);
   if (service == endpoint->services.end()) return ConnectDenial::no_service;
   if (!endpoint->access.allows(message.service, connection.peer)) return ConnectDenial::access;
-  if (service->second.backlog.size() >= max_backlog_sessions || sessions_.size() >= max_sessions)
+  const auto known = sessions_of_.find(connection.peer);
+  if (service->second.backlog.size() >= max_backlog_sessions || sessions_.size() >= max_sessions ||
+      (known != sessions_of_.end() && known->second >= max_sessions_of_a_peer))
     return ConnectDenial::backlog_full;
   return std::nullopt;
 }

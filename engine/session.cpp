@@ -192,6 +192,8 @@ void Session::dial(Time now) {
   drop_attempt();
   retry_at_.reset();
   if (state_ != State::connecting) attempt_deadline_ = now + dial_timeout;
+  attempt_began_ = now;
+  network_change_at_.reset();
   actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
 }
 
@@ -229,6 +231,7 @@ void Session::open_channel(ConnId conn, Time now) {
   end_due_ = end_.has_value() && !end_acked_;
   retry_at_.reset();
   attempt_deadline_.reset();
+  network_change_at_.reset();
   channel_opened_ = now;
   heartbeat_at_ = now + heartbeat_interval;
   last_input_ = unacked_since_ = now;
@@ -278,6 +281,7 @@ std::optional<Time> Session::next_timeout() const {
   consider(connect_deadline_);
   consider(attempt_deadline_);
   consider(retry_at_);
+  consider(network_change_at_);
   consider(ending_deadline_);
   if (state_ == State::active) {
     consider(announce_at_);
@@ -298,10 +302,12 @@ void Session::handle_timeout(Time now) {
     apply(Event::timeout, now);
   }
   if (due(attempt_deadline_)) apply(Event::timeout, now);
+  if (due(network_change_at_)) apply(Event::network_change, now);
   if (due(retry_at_)) apply(Event::retry_due, now);
   if (due(ending_deadline_)) drop_channel(false);
   if (state_ != State::active) return;
   if (silence_deadline() <= now) {
+    if (unacked()) unacked_limit_ = std::min(2 * unacked_limit_, idle_silence_limit);
     drop_channel(false);
     apply(Event::channel_lost, now);
     return;

@@ -30,6 +30,8 @@ enum class DialFailure : std::uint8_t { no_endpoint, unreachable, timed_out, unt
 inline constexpr Duration checkpoint_delay = std::chrono::milliseconds(50);
 inline constexpr Duration heartbeat_interval = std::chrono::seconds(5);
 inline constexpr Duration idle_silence_limit = 3 * heartbeat_interval;
+/// Doubled after each loss that it has caused, up to idle_silence_limit, and twice what an acknowledgement takes at
+/// least: on a slow link one record may be on its way for longer.
 inline constexpr Duration unacked_silence_limit = std::chrono::seconds(3);
 inline constexpr Duration attempt_timeout = std::chrono::seconds(5);
 /// For finding the peer: asking for its addresses, and a handshake of attempt_timeout with each of the first ones.
@@ -38,6 +40,9 @@ inline constexpr Duration connect_timeout = std::chrono::seconds(10);
 inline constexpr Duration first_retry_delay = std::chrono::milliseconds(100);
 inline constexpr Duration last_retry_delay = std::chrono::seconds(30);
 inline constexpr Duration collision_wait = std::chrono::seconds(2);
+/// An attempt is given this time before a change of the network makes a new one: changes that follow each other closely
+/// would let none come to its end.
+inline constexpr Duration young_attempt_limit = std::chrono::milliseconds(500);
 /// A channel that breaks sooner counts as a failed attempt.
 inline constexpr Duration short_channel_limit = std::chrono::seconds(1);
 
@@ -129,7 +134,7 @@ class Session {
   void handle_dialled(ConnId conn, Time now);
   void handle_dial_failed(ConnId conn, DialFailure failure, Time now);
   void handle_closed(ConnId conn, Time now);
-  void handle_network_change(Time now) { apply(Event::network_change, now); }
+  void handle_network_change(Time now);
   /// The peer's CONNECT, on a connection that it has just made; again when it got no answer the first time.
   /// False: it comes too late, the session stands already; `conn` must be closed.
   [[nodiscard]] bool handle_connect(ConnId conn, const Connect& message, Time now);
@@ -236,10 +241,13 @@ class Session {
   std::optional<Time> connect_deadline_;
   std::optional<Time> ending_deadline_;
   std::optional<Time> announce_at_;
+  std::optional<Time> network_change_at_;  // one that came while the attempt was young
+  Time attempt_began_{};
   Time heartbeat_at_{};
   Time channel_opened_{};
   Time last_input_{};
   Time unacked_since_{};
+  Duration unacked_limit_ = unacked_silence_limit;
   unsigned failed_attempts_ = 0;
   std::uint64_t random_;
 

@@ -44,6 +44,14 @@ void Session::handle_closed(ConnId conn, Time now) {
   }
 }
 
+void Session::handle_network_change(Time now) {
+  if (attempt_conn_ != 0 && now < attempt_began_ + young_attempt_limit) {
+    network_change_at_ = attempt_began_ + young_attempt_limit;
+  } else {
+    apply(Event::network_change, now);
+  }
+}
+
 Event Session::event_of(const Resume& message) const {
   if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
   if (message.progress.held < send_.acked() || message.progress.held > send_.written()) return Event::peer_resume_gap;

@@ -74,6 +74,7 @@ bool Session::take_progress(const Progress& peer, Time now) {
     end_due_ = false;
   }
   if (send_.acked() != before) {
+    unacked_limit_ = std::clamp(2 * (now - unacked_since_), unacked_silence_limit, idle_silence_limit);
     store_due_ = true;
     failed_attempts_ = 0;
   }
@@ -139,7 +140,7 @@ bool Session::unacked() const {
 }
 
 Time Session::silence_deadline() const {
-  return unacked() ? std::max(last_input_, unacked_since_) + unacked_silence_limit : last_input_ + idle_silence_limit;
+  return unacked() ? std::max(last_input_, unacked_since_) + unacked_limit_ : last_input_ + idle_silence_limit;
 }
 
 bool Session::wants_transmit(ConnId conn) const {

@@ -15,14 +15,14 @@ class Moving : public ::testing::Test {
     world.trace = std::getenv("SESSIONFS_TRACE") != nullptr;
     world.add_endpoint(0, alice, {"file"});
     world.add_endpoint(1, bob, {"file"});
-    flow = &flows.add(0, alice, 1, bob, "file", 500000, 500000);
+    flow = &flows.add(0, alice, 1, bob, "file", 3000000, 3000000);
     flows.start(*flow);
     world.run_for(milliseconds(300));
   }
   void expect_all_read() {
     EXPECT_TRUE(world.run_until([&] { return flows.done(); }, minutes(5))) << flows.describe();
-    EXPECT_EQ(flow->ends[0].read, 500000U);
-    EXPECT_EQ(flow->ends[1].read, 500000U);
+    EXPECT_EQ(flow->ends[0].read, 3000000U);
+    EXPECT_EQ(flow->ends[1].read, 3000000U);
   }
 
   World world{1, 3};

@@ -50,6 +50,25 @@ TEST(Retrying, StartsOverWhenTheNetworkChanges) {
   EXPECT_LE(refused_dials(t, 1)[0], first_retry_delay);
 }
 
+TEST(Retrying, ChangesThatFollowEachOtherLetAnAttemptComeToItsEnd) {
+  RawHost t;
+  const ConnId channel = t.accept_from_alice();
+  t.advance(settled);
+  t.cut(channel);
+  ASSERT_EQ(t.dials.size(), 1U);
+  const auto change = [&] { t.with([&](Host& host) { host.handle_network_change(t.now); }); };
+  for (Duration passed{}; passed < young_attempt_limit; passed += milliseconds(100)) {
+    change();
+    EXPECT_EQ(t.dials.size(), 1U) << "the attempt is young";
+    t.advance(milliseconds(100));
+  }
+  EXPECT_EQ(t.dials.size(), 2U) << "and is made anew when it has had its time";
+  t.advance(young_attempt_limit);
+  EXPECT_EQ(t.dials.size(), 2U);
+  change();
+  EXPECT_EQ(t.dials.size(), 3U) << "no longer young";
+}
+
 TEST(Retrying, AChannelThatBreaksAgainAndAgainAtOnceIsNotResumedInALoop) {
   RawHost t;
   t.cut(t.accept_from_alice());
@@ -139,6 +158,28 @@ TEST(Waiting, WithUnacknowledgedBytesThreeSecondsAre) {
   t.advance(milliseconds(1));
   EXPECT_EQ(t.session->state(), State::ready_resume);
   EXPECT_TRUE(t.closed(channel));
+}
+
+TEST(Waiting, ALinkOnWhichBytesTakeLongIsGivenLonger) {
+  RawHost t;
+  ConnId channel = t.accept_from_alice();
+  t.write("hello");
+  Duration limit = unacked_silence_limit;
+  for (std::uint64_t attempt = 1; attempt < 5; ++attempt) {
+    t.advance(limit - milliseconds(1));
+    EXPECT_EQ(t.session->state(), State::active) << attempt;
+    t.advance(milliseconds(1));
+    EXPECT_EQ(t.session->state(), State::ready_resume) << attempt;
+    limit = std::min(2 * limit, idle_silence_limit);
+    channel = t.answer_next_dial();
+    t.feed(channel, ResumeOk{7, attempt, {0, 4096, false, false}});
+  }
+  t.advance(seconds(6));
+  t.feed(channel, Checkpoint{{3, 4096, false, false}});
+  t.advance(seconds(12) - milliseconds(1));
+  EXPECT_EQ(t.session->state(), State::active) << "twice what the last acknowledgement took";
+  t.advance(milliseconds(1));
+  EXPECT_EQ(t.session->state(), State::ready_resume);
 }
 
 TEST(Waiting, WhoeverIsHeardIsNotSilent) {
