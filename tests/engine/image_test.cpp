@@ -114,17 +114,41 @@ TEST(Image, WhatCannotBeIsRefused) {
       [](auto& image) {
         image.received = {0, 0, capacity};
       },
+      // Sums of such offsets and a buffer's size would go round.
+      [](auto& image) {
+        image.sent = {UINT64_MAX - 10, UINT64_MAX - 5, 0};
+      },
+      [](auto& image) {
+        image.received = {UINT64_MAX - 20, UINT64_MAX - 20, 0};
+      },
+      [](auto& image) { image.end = image.sent.written - 1; },
+      [](auto& image) { image.end = image.sent.written + 1; },
+      [](auto& image) { image.peer_end = image.received.held - 1; },
       [](auto& image) { image.failure = static_cast<Failure>(12); },
       [](auto& image) { image.local = EndpointName(); },
       [](auto& image) { image.peer = EndpointName(); },
       [](auto& image) { image.service = "not.one"; },
       [](auto& image) { image.file_name = std::string(max_file_name_bytes + 1, 'x'); },
+      [](auto& image) { image.file_name = "../../etc"; },
+      [](auto& image) { image.file_name = "file\n"; },
+      [](auto& image) { image.file_name = ""; },
   };
+  std::size_t number = 0;
   for (const auto& change : cases) {
     SessionImage image = some_image();
+    image.end.reset();  // which would be wrong with most of the changes, whatever else is
+    ASSERT_TRUE(again(image));
     change(image);
-    EXPECT_FALSE(again(image));
+    EXPECT_FALSE(again(image)) << "case " << number;
+    ++number;
   }
+}
+
+TEST(Image, AnEndMayLieWhereAllIsThere) {
+  SessionImage image = some_image();
+  image.end = image.sent.written;
+  image.peer_end = image.received.held;
+  EXPECT_TRUE(again(image));
 }
 
 TEST(Image, TheLargestFitsItsBound) {

@@ -17,7 +17,7 @@ class Moving : public ::testing::Test {
     world.add_endpoint(1, bob, {"file"});
     flow = &flows.add(0, alice, 1, bob, "file", 3000000, 3000000);
     flows.start(*flow);
-    world.run_for(milliseconds(300));
+    EXPECT_TRUE(world.run_until([&] { return flow->ends[0].read > 0 && flow->ends[1].read > 0; }, minutes(1)));
   }
   void expect_all_read() {
     EXPECT_TRUE(world.run_until([&] { return flows.done(); }, minutes(5))) << flows.describe();

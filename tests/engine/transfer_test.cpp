@@ -46,6 +46,16 @@ class Transfer : public ::testing::Test {
         [&] { return flow.ends[1].session && flow.ends[0].session && flow.ends[0].session->state() == State::active; },
         minutes(1));
   }
+  /// Bytes go both ways, and will for some time.
+  void until_flowing(const Flow& flow) {
+    ASSERT_TRUE(world.run_until(
+        [&] {
+          return flow.ends[0].session && flow.ends[1].session && flow.ends[0].read > 0 && flow.ends[1].read > 0 &&
+                 flow.ends[0].session->state() == State::active;
+        },
+        minutes(1)));
+    ASSERT_FALSE(world.pipes().empty());
+  }
   template <typename T>
   std::size_t count(std::size_t node, Time since = {}) {
     return static_cast<std::size_t>(std::ranges::count_if(world.sent, [&](const Sent& sent) {
@@ -187,7 +197,7 @@ TEST_F(Transfer, TheCreatorsResumeWinsWhenBothCross) {
 
 TEST_F(Transfer, ALossThatNobodyIsToldOfIsFoundByItsSilence) {
   Flow& flow = start(500000, 500000);
-  world.run_for(milliseconds(300));
+  until_flowing(flow);
   World::lose_silently(world.pipes().front(), true, true);
   const Time from = world.now();
   ASSERT_TRUE(world.run_until([&] { return flow.ends[0].session->state() != State::active; }, seconds(10)));
@@ -198,8 +208,7 @@ TEST_F(Transfer, ALossThatNobodyIsToldOfIsFoundByItsSilence) {
 
 TEST_F(Transfer, APeerThatIsAwayForDays) {
   Flow& flow = start(1000000, 1000000);
-  world.run_for(milliseconds(200));
-  ASSERT_FALSE(flow.ends[0].closed);
+  until_flowing(flow);
   world.crash(1, true);
   world.run_for(hours(50));
   EXPECT_EQ(flow.ends[0].session->state(), State::ready_resume);
@@ -260,7 +269,7 @@ TEST_F(Transfer, AClosedSessionDeliversWhatWasWrittenWhateverComesBetween) {
 
 TEST_F(Transfer, BothSidesSuspendAndBothResume) {
   Flow& flow = start(500000, 500000);
-  world.run_for(milliseconds(300));
+  until_flowing(flow);
   for (auto& end : flow.ends) world.with(end.node, [&](Host& host) { host.suspend(*end.session, world.now()); });
   world.run_for(hours(1));
   for (auto& end : flow.ends) EXPECT_EQ(end.session->state(), State::suspended);
@@ -276,7 +285,7 @@ TEST_F(Transfer, BothSidesSuspendAndBothResume) {
 
 TEST_F(Transfer, ASuspendedSessionIsSuspendedAfterARestart) {
   Flow& flow = start(500000, 500000);
-  world.run_for(milliseconds(300));
+  until_flowing(flow);
   world.with(0, [&](Host& host) { host.suspend(*flow.ends[0].session, world.now()); });
   world.crash(0, false);
   world.run_for(seconds(1));
@@ -291,8 +300,7 @@ TEST_F(Transfer, ASuspendedSessionIsSuspendedAfterARestart) {
 TEST_F(Transfer, AnAbortResetsBothSidesAndIsFoundAfterALossToo) {
   for (const bool reachable : {true, false}) {
     Flow& flow = start(500000, 500000);
-    ASSERT_TRUE(until_standing(flow));
-    world.run_for(milliseconds(300));
+    until_flowing(flow);
     if (!reachable)
       for (const auto& pipe : world.pipes()) world.cut(pipe, World::Told::both);
     const auto peer = flow.ends[1].session;

@@ -13,7 +13,7 @@ class Random {
   std::uint64_t next() { return engine_(); }
   /// In [low, high].
   std::uint64_t between(std::uint64_t low, std::uint64_t high) { return low + engine_() % (high - low + 1); }
-  bool chance(unsigned percent) { return engine_() % 100 < percent; }
+  bool chance(unsigned percent) { return percent > 0 && engine_() % 100 < percent; }
 
  private:
   std::mt19937_64 engine_;
