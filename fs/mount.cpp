@@ -125,7 +125,9 @@ void Mount::wait() {
 
 void Mount::receive() {
   for (int i = 0; i < max_requests_per_turn; ++i) {
+    const bool fresh = buffer_.mem == nullptr;
     const int size = fuse_session_receive_buf(session_, &buffer_);
+    if (fresh && buffer_.mem != nullptr) fetch_buffer();
     if (size == -EINTR) continue;
     if (size == -EAGAIN) break;
     if (size <= 0) {
@@ -138,6 +140,13 @@ void Mount::receive() {
     if (fuse_session_exited(session_) != 0) return on_end_();
   }
   wait();
+}
+
+// A page of the buffer that is not there yet lets the kernel give up a request, with EIO for its caller, when the
+// daemon is killed while it is copied.
+void Mount::fetch_buffer() {
+  auto* bytes = static_cast<volatile char*>(buffer_.mem);
+  for (std::size_t at = 0; at < max_request_bytes; at += 4096) bytes[at] = bytes[at];
 }
 
 void Mount::unmount() {

@@ -42,6 +42,7 @@ class Mount {
  private:
   void wait();
   void receive();
+  void fetch_buffer();
 
   std::string mountpoint_;
   fuse_session* session_ = nullptr;

@@ -123,7 +123,11 @@ void Residents::load_sessions(Endpoint& endpoint) {
     if (file.path().extension() != damaged_suffix) files.push_back(file.path());
   for (const auto& file : files) {
     try {
-      runtime_.restore(endpoint, file);
+      if (StateFile::never_saved(file)) {
+        std::filesystem::remove(file);
+      } else {
+        runtime_.restore(endpoint, file);
+      }
     } catch (const Damaged& error) {
       spdlog::error("{}: a session is set aside: {}", endpoint.name.str(), error.what());
       std::filesystem::rename(file, file.string() + damaged_suffix);

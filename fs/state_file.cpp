@@ -143,6 +143,18 @@ std::shared_ptr<StateFile> StateFile::open(const std::filesystem::path& path, co
   return file;
 }
 
+bool StateFile::never_saved(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) fail(path, "cannot be opened");
+  std::array<std::byte, header_bytes> header{};
+  const bool readable = ::pread(fd, header.data(), header.size(), 0) >= 0;
+  ::close(fd);
+  return readable && std::ranges::all_of(slot_offsets, [&](std::size_t offset) {
+           return std::ranges::all_of(std::span(header).subspan(offset, slot_header_bytes),
+                                      [](std::byte b) { return b == std::byte{0}; });
+         });
+}
+
 void StateFile::begin_use() {
   BootId boot;
   std::memcpy(boot.data(), map_ + boot_offset, boot.size());

@@ -55,6 +55,9 @@ class StateFile : public std::enable_shared_from_this<StateFile> {
   /// Opens one that is there. Throws std::system_error; Damaged; std::runtime_error for one of a newer version.
   static std::shared_ptr<StateFile> open(const std::filesystem::path& path, const Disk& disk);
 
+  /// A daemon was killed while it made the file: nothing was ever saved there. Throws std::system_error.
+  static bool never_saved(const std::filesystem::path& path);
+
   ~StateFile();
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;

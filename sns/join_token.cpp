@@ -75,6 +75,7 @@ bool is_name(std::string_view text, std::size_t max_bytes) {
 }
 
 bool is_ipv6(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos || text.size() > max_host_bytes) return false;  // C functions follow
   const auto percent = text.find('%');
   if (percent != std::string_view::npos && !is_name(text.substr(percent + 1), max_zone_bytes)) return false;
   boost::system::error_code error;

@@ -99,6 +99,16 @@ TEST_F(StateFilePowerTest, WhatIsNotOnTheDiskIsNotStored) {
   EXPECT_THROW(file->finish(), std::system_error);
 }
 
+TEST_F(StateFilePowerTest, WhatWasNeverSavedIsNothing) {
+  const auto file = StateFile::create(path_, capacity, disk(Durability::process, 1));
+  EXPECT_TRUE(StateFile::never_saved(path_));
+  file->save(image(0, 0));
+  EXPECT_FALSE(StateFile::never_saved(path_));
+  std::filesystem::resize_file(path_, 0);
+  EXPECT_TRUE(StateFile::never_saved(path_)) << "killed before it had its size";
+  EXPECT_THROW((void)StateFile::never_saved(folder_ / "none"), std::system_error);
+}
+
 TEST_F(StateFilePowerTest, ThereIsABoot) { EXPECT_NE(present_boot(), BootId{}); }
 
 }  // namespace
