@@ -106,6 +106,13 @@ TEST_F(ConfigTest, BadKeysAndValuesAreNamedWithTheirLine) {
   refuses("domain = \n", 1, "");
 }
 
+// A key in quotes may be any text: the errors that name it stay one line, without bytes that a terminal obeys.
+TEST_F(ConfigTest, AnErrorIsOneLineWhateverItNames) {
+  refuses("\"a\\n\" = 1\n", 1, "a? is no key");
+  refuses("\"a\\u001b[2J\" = 1\n", 1, "a?[2J is no key");
+  refuses("\n[sns]\n\"b\\u007f\\n\" = \"10.0.0.1\"\n", 3, "b?? in [sns] is no domain");
+}
+
 TEST_F(ConfigTest, TheDefaultEndpointBelongsToTheDomain) {
   EXPECT_THROW(load("domain = \"a.net\"\nendpoint = \"x@b.net\"\n"), ConfigError);
 }
@@ -120,8 +127,17 @@ TEST(HostPort, Forms) {
   EXPECT_EQ(HostPort::parse("::1", 5)->str(), "[::1]:5");
   EXPECT_EQ(HostPort::parse("[fe80::1%eth0]:4701", 1)->str(), "[fe80::1%eth0]:4701");
   EXPECT_EQ(HostPort::parse("fe80::1%eth0", 9)->str(), "[fe80::1%eth0]:9");
-  for (const char* bad : {"", ":80", "[::]80", "host:", "host:x", "host:70000", "host:1x", "[host]:1", "1:2:3", "[]:1"})
+  for (const char* bad : {"", ":80", "[::]80", "host:", "host:x", "host:70000", "host:1x", "[host]:1", "1:2:3", "[]:1",
+                          "[[]", "[[]:1", "a]", "[::1]]:1"})
     EXPECT_FALSE(HostPort::parse(bad, 1)) << bad;
+}
+
+// The C functions for addresses end at a NUL, whatever follows it.
+TEST(HostPort, AnAddressHasNoNul) {
+  using namespace std::string_view_literals;
+  for (const std::string_view bad :
+       {"::\0"sv, "::\0]"sv, "::1\0 \n"sv, "[::1\0]:5"sv, "[fe80::1\0%eth0]:5"sv, "h\0:5"sv})
+    EXPECT_FALSE(HostPort::parse(bad, 1)) << testing::PrintToString(bad);
 }
 
 // A name server is written in the configuration, in a token and on a command line: in the same way.

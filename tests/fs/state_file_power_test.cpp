@@ -9,7 +9,7 @@
 namespace sessionfs::fs {
 namespace {
 
-constexpr std::size_t capacity = 4096;
+constexpr std::size_t small_capacity = 4096;
 
 class StateFilePowerTest : public ::testing::Test {
  protected:
@@ -33,10 +33,10 @@ class StateFilePowerTest : public ::testing::Test {
     image.peer = *EndpointName::parse("b@local");
     image.service = "file";
     image.file_name = "file~b@local~1";
-    image.received = {.read = read, .held = held, .start = capacity - 2};
+    image.received = {.read = read, .held = held, .start = small_capacity - 2};
     return image;
   }
-  void make(const Disk& disk) const { StateFile::create(path_, capacity, disk)->save(image(10, 30)); }
+  void make(const Disk& disk) const { StateFile::create(path_, small_capacity, disk)->save(image(10, 30)); }
 
   std::filesystem::path folder_;
   std::filesystem::path path_;
@@ -94,13 +94,13 @@ TEST_F(StateFilePowerTest, WhatIsNotOnTheDiskIsNotStored) {
     errno = EIO;
     return -1;
   };
-  const auto file = StateFile::create(path_, capacity, broken);
+  const auto file = StateFile::create(path_, small_capacity, broken);
   EXPECT_THROW(file->save(image(0, 0)), std::system_error);
   EXPECT_THROW(file->finish(), std::system_error);
 }
 
 TEST_F(StateFilePowerTest, WhatWasNeverSavedIsNothing) {
-  const auto file = StateFile::create(path_, capacity, disk(Durability::process, 1));
+  const auto file = StateFile::create(path_, small_capacity, disk(Durability::process, 1));
   EXPECT_TRUE(StateFile::never_saved(path_));
   file->save(image(0, 0));
   EXPECT_FALSE(StateFile::never_saved(path_));

@@ -96,6 +96,43 @@ TEST_F(StateFileTest, ADamagedImageFallsBackToTheOneBefore) {
   }
 }
 
+// The largest of all sequences has no next one: what is saved after it would be the older image for ever.
+TEST_F(StateFileTest, ADamagedSequenceIsNoNewerOne) {
+  for (const std::streamoff slot : {512, 2048}) {
+    {
+      const auto file = StateFile::create(path_, capacity, disk_);
+      file->save(some_image(1));
+      file->save(some_image(2));
+    }
+    std::fstream raw(path_, std::ios::in | std::ios::out | std::ios::binary);
+    raw.seekp(slot);
+    raw << std::string(8, '\xff');
+    raw.close();
+    const auto file = StateFile::open(path_, disk_);
+    ASSERT_TRUE(file->load());
+    EXPECT_EQ(file->load()->image.sent.written, slot == 512 ? 1U : 2U) << slot;
+    for (std::uint64_t n = 3; n <= 5; ++n) {
+      file->save(some_image(n));
+      EXPECT_EQ(file->load()->image.sent.written, n) << slot;
+    }
+    EXPECT_EQ(StateFile::open(path_, disk_)->load()->image.sent.written, 5U) << slot;
+    file->remove();
+  }
+}
+
+TEST_F(StateFileTest, ADamagedSizeCountsAsADamagedImage) {
+  {
+    const auto file = StateFile::create(path_, capacity, disk_);
+    file->save(some_image(1));
+    file->save(some_image(2));
+  }
+  std::fstream raw(path_, std::ios::in | std::ios::out | std::ios::binary);
+  raw.seekp(512 + 8);
+  raw << std::string(4, '\xff');
+  raw.close();
+  EXPECT_EQ(StateFile::open(path_, disk_)->load()->image.sent.written, 1U);
+}
+
 TEST_F(StateFileTest, WhatIsNoStateFileIsRefused) {
   EXPECT_THROW(StateFile::open(path_, disk_), std::system_error);
   std::ofstream(path_) << "something else";

@@ -13,19 +13,23 @@ inline open_channel() {
   L.end_due = (K.end != OPEN && !K.end_acked);
 #endif
   K.state = ACTIVE;
-  i = (far[c] == COPY && h == 0 -> COPY : PEER);
+  i = at[OUT(c, h)];
   assert(!up[OUT(c, h)] || live[i].channel == c || live[i].attempt_conn == c); /* its other end is no other channel */
 #ifdef BUG_RELATIVE
   off = K.acked;
 #endif
-  K.acked = off; /* rewind */
-  L.sent = off;
+  K.acked = off;
+#ifdef BUG_NO_REWIND
+  L.sent = MAX(L.sent, off);
+#else
+  L.sent = off; /* rewind */
+#endif
   L.limit = lim
 }
 
 inline lose() { /* ECONNRESET */
   printf("host %d: the session is lost\n", h);
-  assert(h == COPY);
+  assert(h == COPY || kept[PEER].failure == refused || kept[PEER].failure == aborted);
   drop_attempt();
   drop_channel();
   L.retry = NEVER;
@@ -44,9 +48,13 @@ inline finish() {
 
 /* What the peer says of our direction: off (held), lim, flg. */
 inline take_progress() {
+#if !defined(LATE_HOLD) || defined(BUG_ACK_ABOVE_SENT)
   assert(off <= L.sent);
+#endif
+  assert(off <= K.written);
   assert(h == COPY || !(flg & 1) || (K.end != OPEN && off == K.end)); /* it has a FINISH only if we have said so */
   K.acked = MAX(K.acked, off);
+  L.sent = MAX(L.sent, off); /* what it holds from an earlier connection need not be sent again */
   L.limit = MAX(L.limit, lim);
   assert(K.acked <= disk[PEER].received); /* nothing is forgotten that the peer has not stored */
   if
@@ -58,14 +66,25 @@ inline take_progress() {
   check_complete()
 }
 
+/* Who has nothing left to do forgets the session, but for where it ended (Host::forget). */
+#define GONE(h) (kept[h].state == CLOSED && kept[h].detached && live[h].channel == NONE)
+#define STILL_HERE(h) (kept[h].state != NOT_YET && !GONE(h))
+#ifdef BUG_NO_TOMBSTONE
+#define TOMBSTONE unknown
+#else
+#define TOMBSTONE closed
+#endif
+
 /* RESUME on the new connection c. */
 inline take_resume() {
   if
+  :: K.state == NOT_YET -> reply = unknown
+  :: GONE(h) -> reply = (K.failure == fine -> TOMBSTONE : unknown)
 #ifndef BUG_NO_GENERATION
-  :: gen < K.peer_generation -> reply = superseded
+  :: STILL_HERE(h) && gen < K.peer_generation -> reply = superseded
 #endif
 #ifndef BUG_NO_ATTEMPT
-  :: gen == K.peer_generation && num <= K.peer_attempt -> reply = stale
+  :: STILL_HERE(h) && gen == K.peer_generation && num <= K.peer_attempt -> reply = stale
 #endif
   :: else ->
     K.peer_generation = gen;
@@ -77,7 +96,6 @@ inline take_resume() {
     :: K.state == CLOSED ->
       TOOK(T46);
       reply = (K.failure == fine -> closed : (K.failure == outdated -> not_here : unknown))
-    :: K.state == NOT_YET -> reply = unknown
     :: K.state == CONNECTING ->
       TOOK(T47);
       reply = collision
@@ -88,7 +106,7 @@ inline take_resume() {
         lose();
         reply = gap
 #ifndef BUG_NO_COLLISION
-      :: off >= K.acked && off <= K.written && K.state == SENT_RESUME && h == 0 ->
+      :: off >= K.acked && off <= K.written && K.state == SENT_RESUME && SIDE(h) == 0 ->
         TOOK(T17);
         reply = collision
 #endif
@@ -190,8 +208,8 @@ inline take_connect_ok() {
 
 inline take_data() {
   assert(K.peer_end == OPEN || off < K.peer_end);
-#ifdef BUG_RELATIVE
-  off = K.received;
+#if defined(BUG_RELATIVE) || defined(BUG_NO_OFFSET)
+  off = K.received; /* wherever it comes from, it is the next one */
 #endif
   assert(off <= K.received); /* no hole */
   assert(off < LIMIT);       /* nothing beyond the limit */
@@ -245,6 +263,9 @@ inline take_message() {
         drop_channel();
         K.state = READY_RESUME;
         L.retry = LATER
+      :: kind == ABORT ->
+        TOOK(T27);
+        lose()
       fi
     fi
   :: else ->

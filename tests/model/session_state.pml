@@ -1,14 +1,14 @@
 /* Of session.pml: what a host stores and what it does not, connections, storage. */
 
-mtype = { CONNECT, CONNECT_OK, RESUME, RESUME_OK, DENIED, DATA, CHECKPOINT, FINISH, CLOSE, SUSPEND };
+mtype = { CONNECT, CONNECT_OK, RESUME, RESUME_OK, DENIED, DATA, CHECKPOINT, FINISH, CLOSE, SUSPEND, ABORT };
 mtype = { NOT_YET, CONNECTING, ACTIVE, READY_RESUME, SENT_RESUME, SUSPENDED, CLOSED };
 mtype = { NEVER, NOW, LATER };                                                       /* the retry timer */
 mtype = { suspended, collision, superseded, closed, not_here, unknown, gap, stale }; /* reasons of DENIED */
-mtype = { fine, lost, outdated };                                                    /* how a session has failed */
+mtype = { fine, lost, outdated, refused, aborted };                                  /* how a session has failed */
 mtype = { message, loss, retries, times_out, dies };                                 /* what happens to a host */
-mtype = { send_suspend, send_checkpoint, send_end, send_data };                      /* what it sends */
-mtype = { user_suspends, user_resumes, user_reads, user_writes, user_finishes, user_closes };
-mtype = { is_copied, is_moved, copy_starts, stores };
+mtype = { send_abort, send_suspend, send_checkpoint, send_end, send_data };          /* what it sends */
+mtype = { user_suspends, user_resumes, user_aborts, user_reads, user_writes, user_finishes, user_closes };
+mtype = { is_copied, is_moved, copy_starts, stores, holds };
 
 #define NONE CONNS /* no connection */
 #define OPEN 15    /* a direction that has no end yet */
@@ -43,6 +43,7 @@ typedef Live { /* what a crash forgets */
   bool checkpoint_due; /* there is more than what was announced */
   bool end_due;
   bool suspend_due;
+  bool abort_due;
 }
 
 Kept kept[HOSTS];
@@ -50,17 +51,16 @@ Kept disk[HOSTS];
 Live live[HOSTS];
 byte delivered[HOSTS]; /* bytes that the applications have got */
 
-/* End 0 of connection c is at host 0, end 1 at host far[c]. The queue of an end leads to it. */
+/* End 0 of connection c is at the creator's side, end 1 at the other one; at[] says at which host. The queue of an end
+ * leads to it. */
 #define ENDPOINTS (2 * CONNS)
 bool up[ENDPOINTS];   /* this end has not been let go */
 bool dead[ENDPOINTS]; /* nothing reaches this end any more */
-byte far[CONNS];
+byte at[ENDPOINTS];
 chan net[ENDPOINTS] = [QUEUE] of { mtype, byte, byte, byte, byte, byte };
 
-byte breaks;
-byte crashes;
-byte suspends;
-byte hurries;
+byte faults; /* breaks, crashes, suspends and early timers until now */
+#define MAY_FAIL (faults < FAULTS)
 bool patient[HOSTS]; /* its timer has fired, and another one is still running */
 
 /* Used within one atomic step, and 0 again after it. */
@@ -89,9 +89,9 @@ inline clean() {
 }
 
 #ifdef STALE
-byte copied = OPEN; /* how much host 1 had written when it was copied */
-bool moved;         /* host 1 has been loaded as generation 2 */
-byte strays;        /* attempts of host 0 that have gone to the copy */
+byte copied = OPEN; /* how much host COPIED had written when it was copied */
+bool moved;         /* it has been loaded as generation 2 */
+byte strays;        /* attempts of its peer that have gone to the copy */
 #endif
 
 /* Says once that the verifier has come here, by a transition of the table in engine/transitions.cpp. */
@@ -101,13 +101,17 @@ byte strays;        /* attempts of host 0 that have gone to the copy */
 #define COPY 2
 #define K kept[h]
 #define L live[h]
-#define PEER (h == 0 -> 1 : 0)
-#define END_OF(h) (h == 0 -> 0 : 1)
-#define IN(c, h) (2 * (c) + END_OF(h))
-#define OUT(c, h) (2 * (c) + 1 - END_OF(h))
+#ifdef STALE
+#define SIDE(h) ((h) == COPY -> COPIED : (h)) /* 0: the creator's, 1: the other one */
+#else
+#define SIDE(h) (h)
+#endif
+#define PEER (1 - SIDE(h))
+#define IN(c, h) (2 * (c) + SIDE(h))
+#define OUT(c, h) (2 * (c) + 1 - SIDE(h))
 #define MIN(a, b) ((a) < (b) -> (a) : (b))
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
-#define BYTES(h) (h == 0 -> BYTES_OUT : BYTES_BACK)
+#define BYTES(h) (SIDE(h) == 0 -> BYTES_OUT : BYTES_BACK)
 #ifdef STALE
 #define BYTE_AT(o) (h == COPY && o >= copied -> o + 8 : o) /* a copy's application goes its own way */
 #else
@@ -127,7 +131,7 @@ byte strays;        /* attempts of host 0 that have gone to the copy */
 
 #define FREE(c) (!up[2 * (c)] && !up[2 * (c) + 1])
 #define STANDS(h) (kept[h].state != NOT_YET && kept[h].state != CONNECTING)
-#define MINE(c) (up[IN(c, h)] && (h == 0 || far[c] == h))
+#define MINE(c) (up[IN(c, h)] && at[IN(c, h)] == h)
 #define ARRIVES(c) (MINE(c) && len(net[IN(c, h)]) > 0)
 #define BROKEN(c) (dead[2 * (c)] || dead[2 * (c) + 1])
 #define ENDS(c) (MINE(c) && (BROKEN(c) || (!up[OUT(c, h)] && len(net[IN(c, h)]) == 0)))
@@ -151,18 +155,19 @@ byte strays;        /* attempts of host 0 that have gone to the copy */
 /* An end that no message has reached yet belongs to nobody: when none can come any more, it is as good as let go. */
 inline tidy(conn) {
   if
-  :: HALF_DEAD(conn, 0) && !OWNED(conn, 0) -> up[2 * conn] = false
+  :: HALF_DEAD(conn, 0) && !OWNED(conn, at[2 * conn]) -> up[2 * conn] = false
   :: else
   fi;
   if
-  :: HALF_DEAD(conn, 1) && !OWNED(conn, far[conn]) -> up[2 * conn + 1] = false
+  :: HALF_DEAD(conn, 1) && !OWNED(conn, at[2 * conn + 1]) -> up[2 * conn + 1] = false
   :: else
   fi;
   if
   :: FREE(conn) ->
     dead[2 * conn] = false;
     dead[2 * conn + 1] = false;
-    far[conn] = 0
+    at[2 * conn] = 0;
+    at[2 * conn + 1] = 1
   :: else
   fi
 }
@@ -191,6 +196,7 @@ inline drop_channel() {
   drop_2 = (L.channel != NONE -> L.channel : drop_2);
   L.channel = NONE;
   L.suspend_due = false;
+  L.abort_due = false;
   L.end_due = false
 }
 
@@ -202,7 +208,7 @@ inline dial() {
   od;
   up[IN(c, h)] = true;
   up[OUT(c, h)] = true;
-  far[c] = (h == 0 -> 1 : h);
+  at[IN(c, h)] = h;
   L.attempt_conn = c;
   L.retry = NEVER
 }
@@ -246,21 +252,28 @@ inline restart() {
   L.checkpoint_due = false;
   L.end_due = false;
   L.suspend_due = false;
+  L.abort_due = false;
   L.retry = NEVER;
   if
   :: K.state == SUSPENDED || K.state == CLOSED || K.state == NOT_YET
+  :: K.state == CONNECTING -> /* whoever waited for it is gone */
+    K.state = CLOSED;
+    K.failure = refused;
+    K.detached = true
   :: else ->
     K.state = READY_RESUME;
     L.retry = NOW
   fi;
-#ifdef BUG_NO_TOMBSTONE
-  if
-  :: K.state == CLOSED && K.detached -> K.failure = lost /* and so answers `unknown` */
-  :: else
-  fi;
+#ifdef BUG_ATTEMPT_NOT_STORED
+  K.peer_attempt = 0;
 #endif
   delivered[h] = delivered[h] + (event == user_reads && K.read > delivered[h] -> 1 : 0); /* it may have been answered */
-  assert(K.detached || K.read == delivered[h]) /* the next byte an application reads is the next one */
+  assert(K.detached || K.read == delivered[h]); /* the next byte an application reads is the next one */
+#ifndef WINDOW
+  K.read = L.held;
+  disk[h].read = L.held;
+  delivered[h] = L.held
+#endif
 }
 
 /* Both directions have ended and all is held. A last CHECKPOINT says so; then the channel is let go. */
@@ -296,8 +309,8 @@ inline hold() {
 /* What an event has changed is stored, unless the host dies before that. Nothing was sent until then. */
 inline store() {
   if
-  :: crashes < CRASHES ->
-    crashes++;
+  :: CRASHES && MAY_FAIL ->
+    faults++;
     died = true
   :: !died ->
     d_step { copy(disk[h], kept[h]) }
@@ -307,6 +320,12 @@ inline store() {
 inline settle() {
 #ifdef BUG_ANNOUNCE_FIRST
   hold();
+#elif defined(LATE_HOLD)
+  if
+  :: event == holds -> d_step { hold() }
+  :: else
+  fi;
+  store();
 #else
   store();
   if

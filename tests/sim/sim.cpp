@@ -27,11 +27,11 @@ int main(int argc, char** argv) {
   CLI::App app("Runs sessions of the real engine in simulated worlds in which everything fails.", "sim");
   std::optional<std::uint64_t> one;
   std::uint64_t first = 1;
-  std::uint64_t count = 2000;
+  std::uint64_t count = 5000;
   std::optional<double> hours;
   app.add_option("--seed", one, "this world alone, with all that happens in it");
   app.add_option("--from", first, "the first seed (default: 1)");
-  app.add_option("--seeds", count, "how many (default: 2000)");
+  app.add_option("--seeds", count, "how many (default: 5000)")->envname("SESSIONFS_SEEDS");
   app.add_option("--hours", hours, "as many as there is time for");
   CLI11_PARSE(app, argc, argv);
 

@@ -31,8 +31,13 @@ class Program:
     """A program that runs in the background and writes a log. `enter`: a command that runs it somewhere else."""
 
     def __init__(self, command, log, enter=()):
-        self.command, self.log, self.enter = [*enter, *command], log, enter
+        self.command, self.log, self.enter = [*enter, *command], log, list(enter)
         self.process = None
+
+    def move(self, enter):
+        """Where it runs from its next start on."""
+        self.command = [*enter, *self.command[len(self.enter):]]
+        self.enter = list(enter)
 
     def start(self):
         with open(self.log, "ab") as log:

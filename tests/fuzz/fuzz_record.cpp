@@ -1,0 +1,63 @@
+// The record of an endpoint, as a stick from anywhere may carry it.
+//
+// input: the body of a record; its head with the right size and checksum is made here. Also taken as it is.
+#include "engine/bytes.hpp"
+#include "engine/record.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+namespace sessionfs::fuzz {
+namespace {
+
+constexpr std::size_t magic_and_version_bytes = 6;
+constexpr std::size_t head_bytes = magic_and_version_bytes + 4 + 8;
+
+std::vector<std::byte> with_head(Bytes body) {
+  static const auto example = encode(EndpointRecord{});
+  std::vector<std::byte> out(example.begin(), example.begin() + magic_and_version_bytes);
+  ByteWriter writer(out);
+  writer.number(static_cast<std::uint32_t>(body.size()));
+  writer.number(checksum(body));
+  writer.raw(body);
+  return out;
+}
+
+void require_limits(const EndpointRecord& record) {
+  require(EndpointName::parse(record.name.str()) == record.name, "the name is valid");
+  require(record.private_key.size() <= max_key_bytes && record.certificate.size() <= max_key_bytes, "keys are bounded");
+  require(record.policy.size() <= max_rules_bytes && record.access.size() <= max_rules_bytes, "rules are bounded");
+  require(record.services.size() <= max_record_services, "services are bounded");
+  require(record.tombstones.size() <= max_tombstones, "tombstones are bounded");
+  for (const auto& service : record.services) require(parse_service_part(service) == service, "services are valid");
+}
+
+void fuzz(Bytes bytes, Bytes input) {
+  const AllocationMeter meter;
+  const auto record = decode_endpoint_record(bytes);
+  require(meter.bytes() <= 64 * bytes.size() + 4096, "decoding allocates no more than the input explains");
+  if (!record) return;
+  require_limits(*record);
+  const auto encoded = encode(*record);
+  const auto again = decode_endpoint_record(encoded);
+  require(again && encode(*again) == encoded, "decode(encode(x)) is x");
+
+  auto padded = encoded;
+  padded.insert(padded.end(), input.begin(), input.end());
+  require(decode_endpoint_record(padded).has_value(), "bytes behind the record's end are ignored");
+
+  // The checksum finds any one byte that is changed. One place an input keeps this fast.
+  const std::size_t at = checksum(input) % encoded.size();
+  auto damaged = encoded;
+  damaged[at] ^= std::byte{0x10};
+  require(!decode_endpoint_record(damaged), "a damaged record is refused");
+  require(!decode_endpoint_record(Bytes(encoded).first(encoded.size() - 1)), "a truncated record is refused");
+}
+
+}  // namespace
+}  // namespace sessionfs::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const auto input = sessionfs::fuzz::input_of(data, size);
+  sessionfs::fuzz::fuzz(input, input);
+  sessionfs::fuzz::fuzz(sessionfs::fuzz::with_head(input), input);
+  return 0;
+}
