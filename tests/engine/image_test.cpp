@@ -4,6 +4,8 @@
 
 #include <functional>
 
+#include "engine/bytes.hpp"
+
 namespace sessionfs::test {
 namespace {
 
@@ -92,6 +94,25 @@ TEST(Image, EveryOtherLengthIsNone) {
     EXPECT_FALSE(decode_session_image(std::span(bytes).first(size), capacity)) << size;
   bytes.push_back(std::byte{0});
   EXPECT_FALSE(decode_session_image(bytes, capacity));
+}
+
+// Whose checksum is right: what is wrong was written so.
+TEST(Image, OneThatEndsTooEarlyOrHasAnotherHeadIsNone) {
+  const auto whole = encode(some_image());
+  const std::vector<std::byte> body(whole.begin(), whole.end() - 8);
+  const auto accepted = [](std::vector<std::byte> bytes) {
+    const auto sum = checksum(bytes);
+    ByteWriter(bytes).number(sum);
+    return decode_session_image(bytes, capacity).has_value();
+  };
+  EXPECT_TRUE(accepted(body));
+  for (std::size_t size = 0; size < body.size(); ++size)
+    EXPECT_FALSE(accepted(std::vector<std::byte>(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(size))));
+  for (const std::size_t at : {0U, 5U}) {
+    auto changed = body;
+    changed[at] ^= std::byte{8};
+    EXPECT_FALSE(accepted(changed)) << at;
+  }
 }
 
 TEST(Image, WhatCannotBeIsRefused) {

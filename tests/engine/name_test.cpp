@@ -98,5 +98,12 @@ TEST(SessionFileName, OfOneThatCameInIsNoDialName) {
   EXPECT_FALSE(DialName::parse("file~client@verkstad.net~12"));
 }
 
+TEST(Name, TooLongIsNoName) {
+  const std::string long_text(max_whole_name_bytes + 1, 'a');
+  EXPECT_FALSE(parse_domain(long_text));
+  EXPECT_FALSE(ServiceName::parse("file." + long_text));
+  EXPECT_FALSE(EndpointName::parse(long_text + "@local"));
+}
+
 }  // namespace
 }  // namespace sessionfs::test

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/bytes.hpp"
+#include "engine/image.hpp"
+
 namespace sessionfs::test {
 namespace {
 
@@ -60,6 +63,23 @@ TEST(Record, WhatIsBehindItIsIgnored) {
   auto padded = encode(some_record());
   padded.resize(padded.size() + 511);
   EXPECT_TRUE(decode_endpoint_record(padded));
+}
+
+// Whose checksum is right: what is wrong was written so.
+TEST(Record, OneThatEndsTooEarlyOrTooLateIsNone) {
+  constexpr std::size_t head_bytes = 18;  // magic 4, version 2, size 4, checksum 8
+  const auto whole = encode(some_record());
+  const std::vector<std::byte> body(whole.begin() + head_bytes, whole.end());
+  for (std::size_t size = 0; size <= body.size() + 1; ++size) {
+    auto changed = body;
+    changed.resize(size);
+    std::vector<std::byte> bytes(whole.begin(), whole.begin() + 6);
+    ByteWriter out(bytes);
+    out.number(static_cast<std::uint32_t>(size));
+    out.number(checksum(changed));
+    out.raw(changed);
+    EXPECT_EQ(decode_endpoint_record(bytes).has_value(), size == body.size()) << size;
+  }
 }
 
 TEST(Record, BoundsAreKept) {
