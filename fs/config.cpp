@@ -12,11 +12,8 @@
 namespace sessionfs::fs {
 namespace {
 
-// An error is one line, also when it names a key in quotes that is none.
-[[noreturn]] void fail(const std::filesystem::path& file, const toml::source_position& at, std::string what) {
-  std::ranges::replace_if(
-      what, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
-  throw ConfigError(file.string() + ":" + std::to_string(at.line) + ": " + what);
+[[noreturn]] void fail(const std::filesystem::path& file, const toml::source_position& at, const std::string& what) {
+  throw ConfigError(file.string() + ":" + std::to_string(at.line) + ": " + one_line(what));
 }
 
 [[noreturn]] void fail(const std::filesystem::path& file, const toml::node& node, const std::string& what) {

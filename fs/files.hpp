@@ -20,6 +20,9 @@ class Damaged : public std::runtime_error {
 /// The content of `path`. Throws std::system_error; Damaged when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::size_t limit);
 
+/// For messages that quote what a file holds: control characters, line ends among them, become question marks.
+std::string one_line(std::string text);
+
 /// What stored things outlive: a killed daemon, or a power cut too.
 enum class Durability : std::uint8_t { process, power };
 

@@ -51,7 +51,8 @@ sns::Membership load_membership(const std::filesystem::path& file) {
     membership.member_certificate = sns::Certificate::from_pem(text_of(table, "member_certificate"));
     return membership;
   } catch (const std::exception& error) {
-    throw std::runtime_error(file.string() + " is damaged (" + error.what() + "); remove it and join the domain again");
+    throw std::runtime_error(file.string() + " is damaged (" + one_line(error.what()) +
+                             "); remove it and join the domain again");
   }
 }
 
