@@ -86,7 +86,7 @@ std::shared_ptr<Session> Host::restore(Endpoint& endpoint, const SessionImage& i
                                        std::uint64_t seed, Time now) {
   SessionImage current = image;
   current.generation = std::max(current.generation, endpoint.generation);
-  const auto session = Session::restore(current, std::move(memories), seed, now);
+  auto session = Session::restore(current, std::move(memories), seed, now);
   if (!session->accepted() && !session->detached()) {
     endpoint.services[session->service()].backlog.push_back(session);
   }

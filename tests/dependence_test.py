@@ -152,7 +152,7 @@ ALLOWED_SYMBOLS = re.compile(
     | __cxa_\w+ | __gxx_personality_v0 | _Unwind_\w+ | __dso_handle | _GLOBAL_OFFSET_TABLE_ | __tls_get_addr
     | (?:__)?(?:mem(?:cpy|move|set|cmp|chr|rchr)|strlen|strcmp|strncmp|bcmp|v?snprintf)(?:_chk)?
     | __stack_chk_fail | __assert_fail | abort | __libc_single_threaded
-    | __(?:asan|ubsan|tsan|lsan|sanitizer)_\w+
+    | __(?:asan|ubsan|tsan|lsan|sanitizer|sancov)_\w+ | __(?:start|stop)___sancov_\w+
     """,
     re.VERBOSE,
 )

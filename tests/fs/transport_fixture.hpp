@@ -94,7 +94,7 @@ class TransportTest : public ::testing::Test {
 
  protected:
   using Tcp = asio::ip::tcp;
-  static constexpr std::chrono::seconds limit{60};  // of any wait; far more than is ever needed
+  static constexpr std::chrono::seconds limit{200};  // of any wait; far more than is ever needed
 
   TransportTest() {
     listener = std::make_unique<Listener>(

@@ -72,6 +72,8 @@ void Flows::start(Flow& flow) {
 void Flows::attach(std::size_t node, const EndpointName& local, const std::shared_ptr<Session>& session) {
   for (auto& flow : flows)
     if (flow->id == session->id() && flow->ends[1].node == node && flow->ends[1].name == local) {
+      // Its creator, which has had no answer yet, has connected again.
+      if (flow->ends[1].closed) return world_.host(node).close(*session, world_.now());
       flow->ends[1].session = session;
       run(*flow, 1);
     }
