@@ -5,11 +5,11 @@ namespace sessionfs::test {
 namespace {
 
 // Long enough for a loss of the channel to be dialled for at once.
-constexpr Duration settled = 2 * short_channel_limit;
+constexpr Duration long_enough = 2 * short_channel_limit;
 
 ConnId resume_of_bob(RawHost& t) {
   const ConnId channel = t.accept_from_alice();
-  t.advance(settled);
+  t.advance(long_enough);
   t.cut(channel);
   return t.answer_dial();
 }
