@@ -44,6 +44,9 @@ struct OpenFile {
   std::string name_left;             // of a service: what is still to be read of an accepted session's name
   std::shared_ptr<Session> name_of;  // and whose name it is
 
+  /// What open() has made for a descriptor.
+  static OpenFile& of(const fuse_file_info* fi) { return *reinterpret_cast<OpenFile*>(fi->fh); }
+
   ~OpenFile() {
     if (poll != nullptr) fuse_pollhandle_destroy(poll);
   }

@@ -1,8 +1,9 @@
 // The operations of the mount: what mkdir, cat, echo, rm and the others mean (docs: the tree, and what the ordinary
 // operations do). One instance a mount, called from the event loop.
 //
-// Split by room: operations_tree.cpp (names, attributes, directories), operations_session.cpp (streams),
-// operations_service.cpp (accepting), operations_text.cpp (status, ctl, policy, access, attributes in words).
+// Split by room: operations_tree.cpp (names, attributes, directories), operations_session.cpp (opening, waiting),
+// operations_stream.cpp (reading, writing), operations_service.cpp (accepting), operations_text.cpp (status, ctl,
+// policy, access, attributes in words).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -59,9 +60,6 @@ class Operations {
   // operations_session.cpp
   void open(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void create(fuse_req_t req, Inode parent, const char* name, mode_t mode, fuse_file_info* fi);
-  void read(fuse_req_t req, Inode inode, std::size_t size, off_t offset, fuse_file_info* fi);
-  void write(fuse_req_t req, Inode inode, const char* data, std::size_t size, off_t offset, fuse_file_info* fi);
-  void fsync(fuse_req_t req, Inode inode, int datasync, fuse_file_info* fi);
   void flush(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void release(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void poll(fuse_req_t req, Inode inode, fuse_file_info* fi, fuse_pollhandle* handle);
@@ -69,9 +67,6 @@ class Operations {
   int begin_dial(SessionNode& node);
   void finish_opens(SessionNode& node);
   void reply_stream(fuse_req_t req, Inode inode);
-  bool try_read(fuse_req_t req, SessionNode& node, std::size_t size);
-  bool try_write(Parked& parked, SessionNode& node);
-  bool try_sync(fuse_req_t req, SessionNode& node, std::uint64_t offset);
   unsigned poll_events(Inode inode);
   void notify_polls(std::set<OpenFile*>& files);
   Parked& park(ParkedQueue& queue, Parked request);
@@ -79,6 +74,14 @@ class Operations {
   void interrupt(Parked& parked);
   void drop_if_unused(SessionNode& node);
   SessionNode& node_of(std::uint64_t endpoint, const std::string& file_name, std::shared_ptr<Session> session);
+
+  // operations_stream.cpp
+  void read(fuse_req_t req, Inode inode, std::size_t size, off_t offset, fuse_file_info* fi);
+  void write(fuse_req_t req, Inode inode, const char* data, std::size_t size, off_t offset, fuse_file_info* fi);
+  void fsync(fuse_req_t req, Inode inode, int datasync, fuse_file_info* fi);
+  bool try_read(fuse_req_t req, SessionNode& node, std::size_t size);
+  bool try_write(Parked& parked, SessionNode& node);
+  bool try_sync(fuse_req_t req, SessionNode& node, std::uint64_t offset);
 
   // operations_service.cpp
   void create_service(fuse_req_t req, Resident& resident, const std::string& name, int flags);
