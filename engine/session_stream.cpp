@@ -57,6 +57,7 @@ void Session::close(Time now) {
   detached_ = true;
   end_acked_ = false;  // the peer may know of the FINISH; it does not know of the CLOSE
   end_due_ = true;
+  unacked_since_ = now;
   store_due_ = true;
   recv_.consume(recv_.readable_bytes());
   note_announcement(now);

@@ -165,6 +165,11 @@ void StateFile::begin_use() {
                   ": was in use when the computer stopped without warning; only durability = \"power\" outlives that");
   const bool safe = disk_.durability == Durability::power;
   if (boot == disk_.boot && was_safe == safe) return;
+  // What is given again has not been given: who is killed before it is read leaves no other trace of the cut.
+  if (after_cut_) {
+    cut_cursor_ = cursor();
+    note_given(0);
+  }
   // What it promises is true before it is said, and no longer said before it is untrue.
   if (safe) sync();
   map_[durability_offset] = static_cast<std::byte>(disk_.durability);
@@ -173,7 +178,9 @@ void StateFile::begin_use() {
 }
 
 void StateFile::sync() {
-  if (disk_.sync(fd_) != 0) fail(path_, "cannot be brought to the disk");
+  if (sync_failed_) errno = EIO;
+  sync_failed_ = sync_failed_ || disk_.sync(fd_) != 0;
+  if (sync_failed_) fail(path_, "cannot be brought to the disk");
 }
 
 void StateFile::finish() {
@@ -184,6 +191,10 @@ void StateFile::finish() {
 
 void StateFile::note_given(std::uint64_t offset) noexcept {
   std::atomic_ref(*reinterpret_cast<std::uint64_t*>(map_ + cursor_offset)).store(big_endian(offset));
+}
+
+std::uint64_t StateFile::cursor() const {
+  return load_big_endian<std::uint64_t>(std::span<const std::byte>(map_ + cursor_offset, 8));
 }
 
 // 0, which no image has, when the numbers are damaged: else a slot could be taken for the newer one that it is not.
@@ -204,11 +215,13 @@ std::optional<StateFile::Stored> StateFile::load() const {
   for (const std::size_t index : {newer, 1 - newer}) {
     if (sequence(index) == 0) continue;
     auto image = decode_session_image(slot(index), capacity_);
-    if (!image) continue;
+    // A power cut may have come between its parts. Otherwise it was whole once, and the one before is out of date: what
+    // has been read since would be given again.
+    if (!image && after_cut_) continue;
+    if (!image) return std::nullopt;
     Stored stored{*image, {}};
     auto& received = stored.image.received;
-    const auto given =
-        std::min(load_big_endian<std::uint64_t>(std::span<const std::byte>(map_ + cursor_offset, 8)), received.held);
+    const auto given = std::min(after_cut_ ? cut_cursor_ : cursor(), received.held);
     if (given <= received.read) return stored;
     stored.unsure = Unsure{received.read, given, after_cut_};
     if (after_cut_) return stored;

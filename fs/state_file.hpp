@@ -82,7 +82,8 @@ class StateFile : public std::enable_shared_from_this<StateFile> {
   /// the kernel's taking the bytes nobody knows afterwards; and again with the old offset when they were not taken.
   void note_given(std::uint64_t offset) noexcept;
 
-  /// Brings all to the disk; the file is used no more. Throws std::system_error.
+  /// Brings all to the disk; the file is used no more. Throws std::system_error. Once something could not be brought to
+  /// the disk, the file counts as in use for ever: the kernel says so once, and what is missing stays missing.
   void finish();
 
   /// The memories of both buffers; they share ownership of the file.
@@ -98,6 +99,7 @@ class StateFile : public std::enable_shared_from_this<StateFile> {
 
   [[nodiscard]] std::span<const std::byte> slot(std::size_t index) const;
   [[nodiscard]] std::uint64_t sequence(std::size_t index) const;
+  [[nodiscard]] std::uint64_t cursor() const;
   void begin_use();
   void sync();
 
@@ -107,6 +109,8 @@ class StateFile : public std::enable_shared_from_this<StateFile> {
   Disk disk_;
   bool new_name_ = false;   // its entry in the folder may not be on the disk yet
   bool after_cut_ = false;  // the power was cut while it was in use
+  bool sync_failed_ = false;
+  std::uint64_t cut_cursor_ = 0;  // and a reader had been given the stream so far
   std::byte* map_ = nullptr;
 };
 

@@ -105,6 +105,20 @@ TEST(Ended, AnEndIsHeldWhereItWasSaidAndNowhereElse) {
   EXPECT_EQ(t.session->state(), State::ready_resume);
 }
 
+// The peer has held the FINISH for long, and has its time anew to hold the CLOSE.
+TEST(Ended, AClosingAfterAFinishLeavesThePeerTimeToAnswer) {
+  RawHost t;
+  const ConnId channel = t.accept_from_alice();
+  t.with([&](Host& host) { host.finish(*t.session, t.now); });
+  t.feed(channel, Checkpoint{{0, RawHost::capacity_bytes, true, false}});
+  t.advance(unacked_silence_limit + std::chrono::milliseconds(500));
+  ASSERT_FALSE(t.closed(channel));
+  t.with([&](Host& host) { host.close(*t.session, t.now); });
+  t.advance(unacked_silence_limit / 2);
+  EXPECT_FALSE(t.closed(channel));
+  EXPECT_EQ(t.session->state(), State::active);
+}
+
 TEST(Ended, OtherConnectionsSayNothingToASession) {
   RawHost t;
   (void)t.accept_from_alice();

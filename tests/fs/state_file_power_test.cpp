@@ -62,6 +62,24 @@ TEST_F(StateFilePowerTest, WhatWasBeingReadWhenThePowerWasCutIsGivenAgain) {
             "bytes 10 to 25 are given again: they may have been read before the power was cut");
 }
 
+TEST_F(StateFilePowerTest, WhatIsGivenAgainStaysUnreadUntilItIsRead) {
+  for (const bool cleanly : {false, true}) {
+    std::filesystem::remove(path_);
+    make(disk(Durability::power, 1));
+    StateFile::open(path_, disk(Durability::power, 1))->note_given(25);
+    {
+      const auto file = StateFile::open(path_, disk(Durability::power, 2));
+      ASSERT_TRUE(file->load()->unsure);
+      if (cleanly) file->finish();
+    }
+    // The daemon has ended again, before anybody has read.
+    const auto stored = StateFile::open(path_, disk(Durability::power, 2))->load();
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(stored->image.received.read, 10U);
+    EXPECT_FALSE(stored->unsure);
+  }
+}
+
 TEST_F(StateFilePowerTest, ACursorThatTheImageHasPassedSaysNothing) {
   make(disk(Durability::process, 1));
   const auto file = StateFile::open(path_, disk(Durability::process, 1));
@@ -97,6 +115,25 @@ TEST_F(StateFilePowerTest, WhatIsNotOnTheDiskIsNotStored) {
   const auto file = StateFile::create(path_, small_capacity, broken);
   EXPECT_THROW(file->save(image(0, 0)), std::system_error);
   EXPECT_THROW(file->finish(), std::system_error);
+}
+
+// The kernel tells of a page that it could not write once, and forgets it.
+TEST_F(StateFilePowerTest, WhatOnceCouldNotBeSyncedIsNeverSaidToBeOnTheDisk) {
+  make(disk(Durability::power, 1));
+  {
+    Disk broken = disk(Durability::power, 1);
+    int calls = 0;
+    broken.sync = [&](int) {
+      errno = EIO;
+      return ++calls == 1 ? -1 : 0;
+    };
+    const auto file = StateFile::open(path_, broken);
+    EXPECT_THROW(file->save(image(12, 30)), std::system_error);
+    EXPECT_THROW(file->finish(), std::system_error);
+  }
+  const auto stored = StateFile::open(path_, disk(Durability::power, 2))->load();
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->image.received.read, 10U);
 }
 
 TEST_F(StateFilePowerTest, WhatWasNeverSavedIsNothing) {
