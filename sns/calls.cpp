@@ -1,5 +1,6 @@
 #include "sns/calls.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -15,7 +16,7 @@ Reply ended(Status status) {
 }  // namespace
 
 Calls::Calls(asio::io_context& io, std::unique_ptr<Transport> transport, std::chrono::milliseconds timeout)
-    : io_(io), transport_(std::move(transport)), timeout_(timeout), idle_(io) {}
+    : io_(io), transport_(std::move(transport)), timeout_(timeout), idle_(io), watch_timer_(io) {}
 
 void Calls::call(Request request, KeyPair signer, Done done) {
   if (closed_for_good_) return;
@@ -43,23 +44,28 @@ void Calls::close() {
   state_ = State::closed;
   transport_->close();
   idle_.cancel();
+  watch_timer_.cancel();
+  watches_.clear();
   // Callbacks may own what owns this.
   for (const auto& call : std::exchange(waiting_, {})) call->limit.cancel();
   for (const auto& [id, call] : std::exchange(sent_, {})) call->limit.cancel();
 }
 
 void Calls::reconnect() {
-  if (closed_for_good_ || state_ == State::closed) return;
+  if (closed_for_good_ || (state_ == State::closed && watches_.empty())) return;
   transport_->close();
   state_ = State::closed;
   for (auto& [id, call] : std::exchange(sent_, {})) waiting_.push_back(call);
-  if (!waiting_.empty()) open();
+  watch_delay_ = first_watch_delay;
+  if (!waiting_.empty() || !watches_.empty()) open();
 }
 
 void Calls::open() {
   state_ = State::opening;
   has_answered_ = false;
   last_id_ = 0;
+  watch_ids_.clear();
+  watch_timer_.cancel();
   const auto with_self = [weak = weak_from_this()](auto member) {
     return [weak, member](auto&&... arguments) {
       if (const auto self = weak.lock(); self && !self->closed_for_good_) ((*self).*member)(arguments...);
@@ -72,12 +78,14 @@ void Calls::open() {
 void Calls::handle_opened(const Transport::Opened& opened) {
   if (opened.status != Status::ok) {
     state_ = State::closed;
+    reach_for_watches();
     return finish_all(std::exchange(waiting_, {}), opened.status);
   }
   state_ = State::open;
   binding_ = opened.binding;
   ca_ = opened.ca;
   for (const auto& call : std::exchange(waiting_, {})) send(call);
+  for (const auto& [name, news] : watches_) send_watch(name);
   start_idle_timer();
 }
 
@@ -96,6 +104,7 @@ void Calls::handle_received(std::span<const std::byte> body) {
   const auto reply = decode_reply(body);
   // A server that says that it cannot make out even the id means the connection.
   const bool is_for_one = reply && reply->id != 0;
+  if (is_for_one && handle_news(*reply)) return;
   const auto found = is_for_one ? sent_.find(reply->id) : sent_.end();
   if (is_for_one && found == sent_.end()) return;  // of a call that has timed out
   if (!is_for_one || (reply->status == Status::ok &&
@@ -120,7 +129,11 @@ void Calls::handle_broken() {
     call->sent_before = true;
     list.push_back(call);
   }
-  if (!waiting_.empty()) open();
+  if (!waiting_.empty() || (has_answered_ && !watches_.empty())) {
+    open();
+  } else {
+    reach_for_watches();
+  }
   finish_all(failed, Status::unreachable);
 }
 
@@ -145,12 +158,70 @@ void Calls::finish_all(const std::list<CallPtr>& calls, Status status) {
   }
 }
 
+// --- watches ------------------------------------------------------------------------------------------------------
+
+void Calls::watch(const std::string& name, News news) {
+  if (closed_for_good_ || watches_.size() >= max_client_watches) return;
+  watches_[name] = std::make_shared<const News>(std::move(news));
+  idle_.cancel();
+  if (state_ == State::open) return send_watch(name);
+  if (state_ == State::closed) open();
+}
+
+void Calls::unwatch(const std::string& name) {
+  if (watches_.erase(name) == 0) return;
+  if (state_ != State::open) return;
+  std::erase_if(watch_ids_, [&](const auto& entry) { return entry.second == name; });
+  Request request;
+  request.operation = Operation::unwatch;
+  request.name = name;
+  request.id = ++last_id_;  // nobody waits for its answer
+  transport_->send(encode(request));
+  start_idle_timer();
+}
+
+void Calls::send_watch(const std::string& name) {
+  Request request;
+  request.operation = Operation::watch;
+  request.name = name;
+  request.id = ++last_id_;
+  watch_ids_[request.id] = name;
+  transport_->send(encode(request));
+}
+
+bool Calls::handle_news(const Reply& reply) {
+  const auto id = watch_ids_.find(reply.id);
+  if (id == watch_ids_.end()) return false;
+  has_answered_ = true;
+  watch_delay_ = first_watch_delay;
+  // It may end its own watch.
+  if (const auto watch = watches_.find(id->second); watch != watches_.end()) {
+    const auto news = watch->second;
+    (*news)(reply);
+  }
+  return true;
+}
+
+// Nobody waits for an answer, but somebody for news.
+void Calls::reach_for_watches() {
+  if (watches_.empty() || closed_for_good_) return;
+  watch_timer_.expires_after(watch_delay_);
+  watch_delay_ = std::min(2 * watch_delay_, last_watch_delay);
+  watch_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (!error && self && !self->closed_for_good_ && self->state_ == State::closed && !self->watches_.empty())
+      self->open();
+  });
+}
+
 void Calls::start_idle_timer() {
-  if (!sent_.empty() || !waiting_.empty()) return;
+  if (!sent_.empty() || !waiting_.empty() || !watches_.empty()) return;
   idle_.expires_after(client_idle_limit);
   idle_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     const auto self = weak.lock();
-    if (error || !self || self->closed_for_good_ || !self->sent_.empty() || self->state_ != State::open) return;
+    if (error || !self || self->closed_for_good_ || !self->sent_.empty() || !self->watches_.empty() ||
+        self->state_ != State::open)
+      return;
     self->transport_->close();
     self->state_ = State::closed;
   });

@@ -1,5 +1,5 @@
 // Requests under way over one transport: each is sent, perhaps signed, and ends once, by a reply or in time without
-// one.
+// one. Watches are kept beside them: asked for on every new connection, and told of at each reply.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "sns/identity.hpp"
 #include "sns/transport.hpp"
@@ -18,8 +19,13 @@ namespace sessionfs::sns {
 
 /// Calls that wait for an answer; more end with Status::limit.
 inline constexpr std::size_t max_calls_under_way = 4096;
-/// A connection without calls is closed after this time, before the server does so.
+/// A connection without calls and watches is closed after this time, before the server does so.
 inline constexpr std::chrono::seconds client_idle_limit{60};
+/// Between attempts to reach the server for the watches alone: doubled from the first to the last.
+inline constexpr std::chrono::seconds first_watch_delay{1};
+inline constexpr std::chrono::seconds last_watch_delay{30};
+/// Watches at once; more are not told of anything.
+inline constexpr std::size_t max_client_watches = 4096;
 
 class Calls : public std::enable_shared_from_this<Calls> {
  public:
@@ -32,6 +38,13 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void call(Request request, KeyPair signer, Done done);
   /// Ends a call before it is sent, as call() would.
   void refuse(Status status, Done done);
+  using News = std::function<void(const Reply&)>;
+  /// Calls `news` with each answer of the server about `name`, the first one soon, until unwatch(). After the
+  /// connection was lost and made again it is told once more, whether something has changed or not. `name` is not
+  /// watched yet.
+  void watch(const std::string& name, News news);
+  void unwatch(const std::string& name);
+
   /// Lets go of the connection; calls under way are sent on a new one.
   void reconnect();
   /// No callback is called any more.
@@ -61,6 +74,9 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void handle_timeout(const CallPtr& call);
   void finish_all(const std::list<CallPtr>& calls, Status status);
   void start_idle_timer();
+  void send_watch(const std::string& name);
+  bool handle_news(const Reply& reply);
+  void reach_for_watches();
 
   asio::io_context& io_;
   std::unique_ptr<Transport> transport_;
@@ -74,6 +90,10 @@ class Calls : public std::enable_shared_from_this<Calls> {
   std::list<CallPtr> waiting_;
   std::map<std::uint64_t, CallPtr> sent_;
   asio::steady_timer idle_;
+  std::map<std::string, std::shared_ptr<const News>> watches_;  // by the watched name
+  std::map<std::uint64_t, std::string> watch_ids_;              // of this connection
+  asio::steady_timer watch_timer_;
+  std::chrono::seconds watch_delay_ = first_watch_delay;
 };
 
 }  // namespace sessionfs::sns

@@ -15,7 +15,8 @@ namespace sessionfs::sns {
 namespace {
 
 Trust trust_in(const Client::Config& config) {
-  return {config.domain, config.ca ? config.ca.fingerprint() : Fingerprint{}, config.ca};
+  return {config.domain, config.ca ? config.ca.fingerprint() : Fingerprint{}, config.ca,
+          config.first_use && !config.ca};
 }
 
 // The certificate of a reply, if it is for `key`.
@@ -28,10 +29,11 @@ std::optional<Certificate> certificate_for(const PublicKey& key, const Reply& re
   return std::nullopt;
 }
 
-Request request_for(Operation operation, std::string name) {
+Request request_for(Operation operation, std::string name, const Residence& residence = {}) {
   Request request;
   request.operation = operation;
   request.name = std::move(name);
+  request.residence = residence;
   return request;
 }
 
@@ -50,40 +52,59 @@ Client::Client(asio::io_context& io, std::unique_ptr<Transport> transport, Confi
 }
 
 Client::Client(asio::io_context& io, const Config& config)
-    : Client(io, make_tls_transport(io, config.servers, trust_in(config)), config) {}
+    : Client(io, make_tls_transport(io, {config.servers, config.ask_dns ? config.domain : ""}, trust_in(config)),
+             config) {}
 
 Client::Client(asio::io_context& io, Responder& responder, Config config)
     : Client(io, make_local_transport(io, responder), std::move(config)) {}
 
 Client::~Client() { calls_->close(); }
 
+const Certificate& Client::authority() const { return calls_->ca(); }
+
 void Client::reconnect() { calls_->reconnect(); }
 
-void Client::new_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation,
-                    std::vector<Address> addresses, CertificateDone done) {
+void Client::change_registration(Request request, const EndpointName& name, const KeyPair& key, const KeyPair& signer,
+                                 RegisteredDone done) {
   const auto refuse = [&](Status status) {
-    calls_->refuse(status, [done](const Reply& reply) { done(reply.status, std::nullopt); });
+    calls_->refuse(status, [done](const Reply& reply) { done(reply.status, {}); });
   };
   if (name.domain() != config_.domain) return refuse(Status::wrong_domain);
-  if (!config_.member_key || config_.member_id == 0) return refuse(Status::not_member);
-  if (!key || addresses.size() > max_addresses) return refuse(Status::bad_request);
-  Request request = request_for(Operation::new_ep, name.str());
-  request.generation = generation;
+  if (!key || request.addresses.size() > max_addresses) return refuse(Status::bad_request);
+  if (!signer) return refuse(Status::not_member);
+  const bool certify = !request.signing_request.empty();
+  calls_->call(std::move(request), signer, [name, key, certify, done](const Reply& reply) {
+    if (reply.status != Status::ok) return done(reply.status, {});
+    Registered registered{std::nullopt, reply.lease};
+    if (certify) registered.certificate = certificate_for(key.public_key(), reply);
+    if (certify && (!registered.certificate || certified_name(registered.certificate->get()) != name))
+      return done(Status::untrusted, {});
+    done(Status::ok, registered);
+  });
+}
+
+void Client::new_ep(const EndpointName& name, const KeyPair& key, const Residence& residence,
+                    std::vector<Address> addresses, RegisteredDone done) {
+  Request request = request_for(Operation::new_ep, name.str(), residence);
   request.addresses = std::move(addresses);
   request.member = config_.member_id;
-  request.signing_request = make_signing_request(key, name);
-  calls_->call(std::move(request), config_.member_key, [name, key, done](const Reply& reply) {
-    if (reply.status != Status::ok) return done(reply.status, std::nullopt);
-    auto certificate = certificate_for(key.public_key(), reply);
-    if (!certificate || certified_name(certificate->get()) != name) return done(Status::untrusted, std::nullopt);
-    done(Status::ok, std::move(certificate));
-  });
+  if (key) request.signing_request = make_signing_request(key, name);
+  change_registration(std::move(request), name, key, config_.member_id != 0 ? config_.member_key : KeyPair(),
+                      std::move(done));
+}
+
+void Client::change_ep(const EndpointName& name, const KeyPair& key, const Residence& residence,
+                       std::vector<Address> addresses, bool certify, RegisteredDone done) {
+  Request request = request_for(Operation::change_ep, name.str(), residence);
+  request.addresses = std::move(addresses);
+  if (key && certify) request.signing_request = make_signing_request(key, name);
+  change_registration(std::move(request), name, key, key, std::move(done));
 }
 
 void Client::change(Request request, const EndpointName& name, const KeyPair& key, Done done) {
   auto ended = [done = std::move(done)](const Reply& reply) { done(reply.status); };
   if (name.domain() != config_.domain) return calls_->refuse(Status::wrong_domain, std::move(ended));
-  if (!key || request.addresses.size() > max_addresses) return calls_->refuse(Status::bad_request, std::move(ended));
+  if (!key) return calls_->refuse(Status::bad_request, std::move(ended));
   calls_->call(std::move(request), key, std::move(ended));
 }
 
@@ -93,45 +114,45 @@ void Client::get(Request request, const EndpointName& name, InfoDone done) {
   calls_->call(std::move(request), {}, std::move(ended));
 }
 
-void Client::change_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation,
-                       std::vector<Address> addresses, Done done) {
-  Request request = request_for(Operation::change_ep, name.str());
-  request.generation = generation;
-  request.addresses = std::move(addresses);
-  change(std::move(request), name, key, std::move(done));
-}
-
-void Client::del_ep(const EndpointName& name, const KeyPair& key, Done done) {
-  change(request_for(Operation::del_ep, name.str()), name, key, std::move(done));
+void Client::del_ep(const EndpointName& name, const KeyPair& key, const Residence& residence, Done done) {
+  change(request_for(Operation::del_ep, name.str(), residence), name, key, std::move(done));
 }
 
 void Client::get_ep(const EndpointName& name, InfoDone done) {
   get(request_for(Operation::get_ep, name.str()), name, std::move(done));
 }
 
-void Client::new_service(const ServiceName& name, const KeyPair& key, Done done, std::uint16_t port) {
-  Request request = request_for(Operation::new_service, name.str());
+void Client::new_service(const ServiceName& name, const KeyPair& key, const Residence& residence, Done done,
+                         std::uint16_t port) {
+  Request request = request_for(Operation::new_service, name.str(), residence);
   request.port = port;
   change(std::move(request), name.endpoint, key, std::move(done));
 }
 
-void Client::change_service(const ServiceName& name, const KeyPair& key, std::uint16_t port, Done done) {
-  Request request = request_for(Operation::change_service, name.str());
+void Client::change_service(const ServiceName& name, const KeyPair& key, const Residence& residence, std::uint16_t port,
+                            Done done) {
+  Request request = request_for(Operation::change_service, name.str(), residence);
   request.port = port;
   change(std::move(request), name.endpoint, key, std::move(done));
 }
 
-void Client::del_service(const ServiceName& name, const KeyPair& key, Done done) {
-  change(request_for(Operation::del_service, name.str()), name.endpoint, key, std::move(done));
+void Client::del_service(const ServiceName& name, const KeyPair& key, const Residence& residence, Done done) {
+  change(request_for(Operation::del_service, name.str(), residence), name.endpoint, key, std::move(done));
 }
 
 void Client::get_service(const ServiceName& name, InfoDone done) {
   get(request_for(Operation::get_service, name.str()), name.endpoint, std::move(done));
 }
 
+void Client::watch(const EndpointName& name, InfoDone news) {
+  calls_->watch(name.str(), [news = std::move(news)](const Reply& reply) { news(reply.status, reply.info); });
+}
+
+void Client::unwatch(const EndpointName& name) { calls_->unwatch(name.str()); }
+
 void join(asio::io_context& io, const JoinToken& token, JoinDone done, std::chrono::milliseconds timeout) {
-  const auto calls =
-      std::make_shared<Calls>(io, make_tls_transport(io, token.servers, {token.domain, token.ca, {}}), timeout);
+  const auto calls = std::make_shared<Calls>(
+      io, make_tls_transport(io, {token.servers, ""}, {token.domain, token.ca, {}, false}), timeout);
   Request request;
   request.operation = Operation::join;
   request.secret = token.secret;

@@ -12,6 +12,8 @@
 namespace sessionfs::sns {
 namespace {
 
+constexpr std::size_t max_news_at_once = 64;
+
 class LocalTransport : public Transport {
  public:
   LocalTransport(asio::io_context& io, Responder& responder) : io_(io), responder_(responder) {}
@@ -21,17 +23,18 @@ class LocalTransport : public Transport {
 
   void open(Handlers handlers) override {
     drop();
-    link_ = std::make_shared<Link>();
-    link_->handlers = std::move(handlers);
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(link_->channel.binding.data()),
-                   static_cast<int>(link_->channel.binding.size())) != 1)
+    ChannelBinding binding{};
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(binding.data()), static_cast<int>(binding.size())) != 1)
       throw_openssl("no random bytes");
-    later([](Link& link) { link.handlers.opened({Status::ok, link.channel.binding, {}}); });
+    link_ = std::make_shared<Link>(responder_, binding, std::move(handlers));
+    link_->channel.on_news = [this] { later([this](Link& link) { tell(link); }); };
+    later([binding](Link& link) { link.handlers.opened({Status::ok, binding, {}}); });
   }
 
   void send(std::span<const std::byte> body) override {
     later([this, request = std::vector<std::byte>(body.begin(), body.end())](Link& link) {
-      const auto answer = responder_.respond(link.channel, request, wall_time());
+      auto answer = responder_.respond(link.channel, request, wall_time());
+      if (answer.uncommitted && !responder_.commit()) Responder::to_failed(answer);
       // From here on the transport may be gone: the handler may have destroyed it.
       link.handlers.received(answer.reply);
       if (!answer.close || !link.open) return;
@@ -44,10 +47,17 @@ class LocalTransport : public Transport {
 
  private:
   struct Link {
+    Link(Responder& responder, const ChannelBinding& binding, Handlers told)
+        : handlers(std::move(told)), channel(responder, binding) {}
     Handlers handlers;
     Responder::Channel channel;
     bool open = true;
   };
+
+  void tell(Link& link) {
+    for (const auto& reply : responder_.take_news(link.channel, max_news_at_once))
+      if (link.open) link.handlers.received(reply);
+  }
 
   void drop() {
     if (link_) link_->open = false;

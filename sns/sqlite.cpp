@@ -36,6 +36,17 @@ Statement& Statement::bind(std::span<const std::byte> value) {
   return *this;
 }
 
+Statement& Statement::bind_null() {
+  check(sqlite3_bind_null(statement_.get(), ++bound_));
+  return *this;
+}
+
+Statement& Statement::again() {
+  sqlite3_reset(statement_.get());  // what it returns was said before
+  bound_ = 0;
+  return *this;
+}
+
 bool Statement::step() {
   const int result = sqlite3_step(statement_.get());
   if (result != SQLITE_ROW && result != SQLITE_DONE) fail_sqlite(database_);
@@ -64,14 +75,17 @@ std::vector<std::byte> Statement::bytes(int column) const {
   return {data, data + sqlite3_column_bytes(statement_.get(), column)};
 }
 
-Transaction::Transaction(sqlite3* database) : database_(database) { Statement(database_, "BEGIN IMMEDIATE").run(); }
+Transaction::Transaction(sqlite3* database) : database_(database), is_part_(sqlite3_get_autocommit(database) == 0) {
+  Statement(database_, is_part_ ? "SAVEPOINT part" : "BEGIN IMMEDIATE").run();
+}
 
 Transaction::~Transaction() {
-  if (open_) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!open_) return;
+  sqlite3_exec(database_, is_part_ ? "ROLLBACK TO part; RELEASE part" : "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
 void Transaction::commit() {
-  Statement(database_, "COMMIT").run();
+  Statement(database_, is_part_ ? "RELEASE part" : "COMMIT").run();
   open_ = false;
 }
 

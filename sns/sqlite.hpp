@@ -22,11 +22,14 @@ class Statement {
   Statement& bind(std::int64_t value);
   Statement& bind(std::string_view value);
   Statement& bind(std::span<const std::byte> value);
+  Statement& bind_null();
 
   /// Whether there is a (further) row.
   bool step();
   /// For statements without rows. Returns how many rows they changed.
   int run();
+  /// To be bound and run once more.
+  Statement& again();
 
   [[nodiscard]] bool is_null(int column) const;
   [[nodiscard]] std::int64_t integer(int column) const;
@@ -44,7 +47,7 @@ class Statement {
   int bound_ = 0;
 };
 
-/// A write transaction; rolled back unless commit() was reached.
+/// A write transaction; rolled back unless commit() was reached. Within another one it is a part of that.
 class Transaction {
  public:
   explicit Transaction(sqlite3* database);
@@ -55,6 +58,7 @@ class Transaction {
 
  private:
   sqlite3* database_;
+  bool is_part_;
   bool open_ = true;
 };
 

@@ -17,7 +17,6 @@
 namespace sessionfs::sns {
 namespace {
 
-constexpr const char* database_name = "sns.sqlite";
 constexpr const char* lock_name = "sns.lock";
 
 // The fields are described where they are written; times are in seconds since 1970.
@@ -30,12 +29,22 @@ CREATE TABLE tokens (
   member INTEGER REFERENCES members (id)) WITHOUT ROWID;
 CREATE TABLE endpoints (
   name TEXT PRIMARY KEY, public_key BLOB NOT NULL, generation INTEGER NOT NULL, addresses BLOB NOT NULL,
-  member INTEGER NOT NULL, changed INTEGER NOT NULL) WITHOUT ROWID;
+  member INTEGER NOT NULL, changed INTEGER NOT NULL,
+  mark BLOB NOT NULL, away INTEGER, revoked INTEGER) WITHOUT ROWID;
 CREATE TABLE services (
   endpoint TEXT NOT NULL REFERENCES endpoints (name) ON DELETE CASCADE, name TEXT NOT NULL, port INTEGER NOT NULL,
   PRIMARY KEY (endpoint, name)) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 )sql";
+
+// From each version to the next, the first from 1 to 2.
+constexpr const char* migrations[] = {R"sql(
+ALTER TABLE endpoints ADD COLUMN mark BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
+ALTER TABLE endpoints ADD COLUMN away INTEGER;
+ALTER TABLE endpoints ADD COLUMN revoked INTEGER;
+PRAGMA user_version = 2;
+)sql"};
+static_assert(std::size(migrations) == storage_version - 1);
 
 void execute(sqlite3* database, const char* sql) {
   if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail_sqlite(database);
@@ -79,6 +88,14 @@ void create_schema(sqlite3* database, const std::string& domain, UnixTime now) {
   set_meta(database, "authority key", authority.key_pem());
   set_meta(database, "authority certificate", authority.certificate().pem());
   transaction.commit();
+}
+
+void migrate(sqlite3* database) {
+  for (auto version = version_of(database); version >= 1 && version < storage_version; ++version) {
+    Transaction transaction(database);
+    execute(database, migrations[version - 1]);
+    transaction.commit();
+  }
 }
 
 void make_private_file(const std::filesystem::path& path) {
@@ -137,6 +154,7 @@ Storage Storage::open(const std::filesystem::path& folder, const std::string& do
   make_private_file(path);
   auto database = open_database(path, durability);
   if (version_of(database.get()) == 0) create_schema(database.get(), domain, now);
+  migrate(database.get());
   check_version(database.get());
   auto stored = meta(database.get(), "domain");
   if (stored != parse_domain(domain))
@@ -161,7 +179,8 @@ void Storage::check_version(sqlite3* database) {
   const auto version = version_of(database);
   if (version != storage_version)
     throw std::runtime_error("the name server's database has the version " + std::to_string(version) +
-                             ", and this program knows " + std::to_string(storage_version) + "; update the program");
+                             ", and this program knows " + std::to_string(storage_version) + "; " +
+                             (version > storage_version ? "update the program" : "start the server once, it migrates"));
 }
 
 Authority Storage::authority() const {
@@ -169,28 +188,89 @@ Authority Storage::authority() const {
                          meta(database_.get(), "authority certificate"));
 }
 
-void Storage::load(Table& table) const {
-  const auto damaged = [](const std::string& name) {
-    throw std::runtime_error("the name server's database is damaged: " + name);
-  };
-  Statement endpoints(database_.get(), "SELECT name, public_key, generation, addresses FROM endpoints");
+namespace {
+
+[[noreturn]] void damaged(const std::string& name) {
+  throw std::runtime_error("the name server's database is damaged: " + name);
+}
+
+std::optional<UnixTime> time_in(const Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return UnixTime(std::chrono::seconds(row.integer(column)));
+}
+
+constexpr const char* select_endpoints =
+    "SELECT name, public_key, generation, addresses, mark, away, revoked, member, changed FROM endpoints"
+    " WHERE name >= ? ORDER BY name";
+constexpr const char* select_services =
+    "SELECT endpoint, name, port FROM services WHERE endpoint >= ? ORDER BY endpoint, name";
+
+StoredEndpoint endpoint_in(const Statement& row) {
+  StoredEndpoint out;
+  auto name = EndpointName::parse(row.text(0));
+  auto addresses = decode_addresses(row.bytes(3));
+  if (!name || !addresses) damaged(row.text(0));
+  out.name = std::move(*name);
+  out.entry.key = fixed<sizeof(PublicKey)>(row.bytes(1));
+  out.entry.residence = {static_cast<std::uint64_t>(row.integer(2)), fixed<sizeof(ResidenceMark)>(row.bytes(4))};
+  out.entry.addresses = std::move(*addresses);
+  out.entry.away_since = time_in(row, 5);
+  out.revoked = time_in(row, 6);
+  out.entry.revoked = out.revoked.has_value();
+  out.member = static_cast<MemberId>(row.integer(7));
+  out.changed = time_in(row, 8).value_or(UnixTime());
+  return out;
+}
+
+}  // namespace
+
+void Storage::for_each_endpoint(const std::string& first,
+                                const std::function<bool(const StoredEndpoint&)>& each) const {
+  // Both are ordered by the endpoint, so that one pass finds whose services they are.
+  Statement endpoints(database_.get(), select_endpoints);
+  Statement services(database_.get(), select_services);
+  endpoints.bind(first);
+  bool more = services.bind(first).step();
   while (endpoints.step()) {
-    auto name = EndpointName::parse(endpoints.text(0));
-    auto addresses = decode_addresses(endpoints.bytes(3));
-    if (!name || !addresses) damaged(endpoints.text(0));
-    const Change change = NewEndpoint{std::move(*name), fixed<sizeof(PublicKey)>(endpoints.bytes(1)),
-                                      static_cast<std::uint64_t>(endpoints.integer(2)), std::move(*addresses)};
-    if (table.check(change) != Status::ok) damaged(endpoints.text(0));
-    table.apply(change);
+    StoredEndpoint endpoint = endpoint_in(endpoints);
+    for (; more && services.text(0) <= endpoint.name.str(); more = services.step()) {
+      const auto name = parse_service_part(services.text(1));
+      if (services.text(0) != endpoint.name.str() || !name) damaged(services.text(1) + "." + services.text(0));
+      endpoint.entry.services.push_back({*name, static_cast<std::uint16_t>(services.integer(2))});
+    }
+    if (!each(endpoint)) return;
   }
-  Statement services(database_.get(), "SELECT endpoint, name, port FROM services ORDER BY endpoint, name");
-  while (services.step()) {
-    auto name = ServiceName::parse(services.text(1) + "." + services.text(0));
-    if (!name) damaged(services.text(1));
-    const Change change = NewService{std::move(*name), static_cast<std::uint16_t>(services.integer(2))};
-    if (table.check(change) != Status::ok) damaged(services.text(1));
-    table.apply(change);
+}
+
+void Storage::load(Table& table) const {
+  for_each_endpoint("", [&](const StoredEndpoint& stored) {
+    const auto apply = [&](const Change& change) {
+      if (table.check(change) != Status::ok) damaged(stored.name.str());
+      table.apply(change);
+    };
+    const auto& entry = stored.entry;
+    apply(NewEndpoint{stored.name, entry.key, entry.residence, entry.addresses});
+    for (const auto& service : entry.services)
+      apply(NewService{{service.name, stored.name}, entry.residence, service.port});
+    if (entry.away_since) table.set_away(stored.name, *entry.away_since);
+    if (entry.revoked) apply(RevokeEndpoint{stored.name});
+    return true;
+  });
+}
+
+std::vector<EndpointName> Storage::revoked() const {
+  std::vector<EndpointName> names;
+  Statement query(database_.get(), "SELECT name FROM endpoints WHERE revoked IS NOT NULL");
+  while (query.step()) {
+    if (auto name = EndpointName::parse(query.text(0))) names.push_back(std::move(*name));
   }
+  return names;
+}
+
+std::int64_t Storage::foreign_changes() const {
+  Statement query(database_.get(), "PRAGMA data_version");
+  query.step();
+  return query.integer(0);
 }
 
 namespace {
@@ -201,14 +281,18 @@ class Writes {
 
   void operator()(const NewEndpoint& change) const {
     const auto addresses = encode_addresses(change.addresses);
-    Statement(
-        database_,
-        "INSERT INTO endpoints (name, public_key, generation, addresses, member, changed) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET public_key = excluded.public_key, generation = excluded.generation,"
-        " addresses = excluded.addresses, member = excluded.member, changed = excluded.changed")
+    // Of a revoked one nothing stays.
+    Statement(database_, "DELETE FROM endpoints WHERE name = ? AND revoked IS NOT NULL").bind(change.name.str()).run();
+    Statement(database_,
+              "INSERT INTO endpoints (name, public_key, generation, mark, addresses, member, changed)"
+              " VALUES (?, ?, ?, ?, ?, ?, ?)"
+              " ON CONFLICT (name) DO UPDATE SET public_key = excluded.public_key, generation = excluded.generation,"
+              " mark = excluded.mark, addresses = excluded.addresses, member = excluded.member,"
+              " changed = excluded.changed, away = NULL")
         .bind(change.name.str())
         .bind(std::span<const std::byte>(change.key))
-        .bind(static_cast<std::int64_t>(change.generation))
+        .bind(static_cast<std::int64_t>(change.residence.generation))
+        .bind(std::span<const std::byte>(change.residence.mark))
         .bind(addresses)
         .bind(static_cast<std::int64_t>(member_))
         .bind(to_seconds(now_))
@@ -216,8 +300,11 @@ class Writes {
   }
   void operator()(const ChangeEndpoint& change) const {
     const auto addresses = encode_addresses(change.addresses);
-    one_row(Statement(database_, "UPDATE endpoints SET generation = ?, addresses = ?, changed = ? WHERE name = ?")
-                .bind(static_cast<std::int64_t>(change.generation))
+    one_row(Statement(database_,
+                      "UPDATE endpoints SET generation = ?, mark = ?, addresses = ?, changed = ?, away = NULL"
+                      " WHERE name = ?")
+                .bind(static_cast<std::int64_t>(change.residence.generation))
+                .bind(std::span<const std::byte>(change.residence.mark))
                 .bind(addresses)
                 .bind(to_seconds(now_))
                 .bind(change.name.str())
@@ -225,6 +312,14 @@ class Writes {
   }
   void operator()(const DeleteEndpoint& change) const {
     one_row(Statement(database_, "DELETE FROM endpoints WHERE name = ?").bind(change.name.str()).run());
+  }
+  void operator()(const RevokeEndpoint& change) const {
+    one_row(
+        Statement(database_, "UPDATE endpoints SET revoked = coalesce(revoked, ?), addresses = x'00' WHERE name = ?")
+            .bind(to_seconds(now_))
+            .bind(change.name.str())
+            .run());
+    Statement(database_, "DELETE FROM services WHERE endpoint = ?").bind(change.name.str()).run();
   }
   void operator()(const NewService& change) const {
     Statement(database_, "INSERT INTO services (endpoint, name, port) VALUES (?, ?, ?)")
@@ -259,7 +354,30 @@ class Writes {
 }  // namespace
 
 void Storage::store(const Change& change, MemberId member, UnixTime now) {
+  Transaction transaction(database_.get());
   std::visit(Writes(database_.get(), member, now), change);
+  transaction.commit();
+}
+
+void Storage::store_away(const EndpointName& name, UnixTime since) {
+  Statement(database_.get(), "UPDATE endpoints SET away = ? WHERE name = ?")
+      .bind(to_seconds(since))
+      .bind(name.str())
+      .run();
+}
+
+void Storage::begin_batch() {
+  if (!batch_) {
+    batch_ = std::make_unique<Transaction>(database_.get());
+  } else if (sqlite3_get_autocommit(database_.get()) != 0) {
+    // SQLite has rolled it back, as it does when it cannot write: what comes now must not be kept without the rest.
+    throw std::runtime_error("the changes before this one could not be written");
+  }
+}
+
+void Storage::end_batch() {
+  // Rolled back by its end when it throws.
+  if (const auto batch = std::move(batch_)) batch->commit();
 }
 
 std::string Storage::served_at() const { return find_meta(database_.get(), "served at").value_or(""); }

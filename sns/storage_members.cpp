@@ -77,14 +77,59 @@ MemberId Storage::admit(const PublicKey& key, UnixTime now) {
   return id;
 }
 
-std::optional<PublicKey> Storage::member_key(MemberId id) const {
-  Statement query(database_.get(), "SELECT public_key FROM members WHERE id = ? AND revoked IS NULL");
-  if (!query.bind(static_cast<std::int64_t>(id)).step()) return std::nullopt;
-  const auto bytes = query.bytes(0);
+namespace {
+
+PublicKey key_in(const Statement& row, int column) {
+  const auto bytes = row.bytes(column);
   PublicKey key{};
   if (bytes.size() != key.size()) throw std::runtime_error("the name server's database holds a key of the wrong size");
   std::ranges::copy(bytes, key.begin());
   return key;
+}
+
+}  // namespace
+
+Storage::Member Storage::member(MemberId id) const {
+  Statement query(database_.get(), "SELECT public_key, revoked FROM members WHERE id = ?");
+  if (!query.bind(static_cast<std::int64_t>(id)).step()) return {};
+  return {query.is_null(1) ? Status::ok : Status::revoked, key_in(query, 0)};
+}
+
+std::vector<StoredMember> Storage::members() const {
+  std::vector<StoredMember> out;
+  Statement query(database_.get(), "SELECT id, public_key, joined, revoked FROM members ORDER BY id");
+  while (query.step()) {
+    StoredMember one{static_cast<MemberId>(query.integer(0)), key_in(query, 1),
+                     UnixTime(std::chrono::seconds(query.integer(2))), std::nullopt};
+    if (!query.is_null(3)) one.revoked = UnixTime(std::chrono::seconds(query.integer(3)));
+    out.push_back(one);
+  }
+  return out;
+}
+
+bool Storage::revoke_member(MemberId id, UnixTime now) {
+  return Statement(database_.get(), "UPDATE members SET revoked = coalesce(revoked, ?) WHERE id = ?")
+             .bind(to_seconds(now))
+             .bind(static_cast<std::int64_t>(id))
+             .run() == 1;
+}
+
+std::map<MemberId, std::size_t> Storage::endpoint_counts() const {
+  std::map<MemberId, std::size_t> counts;
+  Statement query(database_.get(), "SELECT member, count(*) FROM endpoints GROUP BY member");
+  while (query.step()) counts[static_cast<MemberId>(query.integer(0))] = static_cast<std::size_t>(query.integer(1));
+  return counts;
+}
+
+std::vector<EndpointName> Storage::endpoints_of(MemberId id, std::size_t limit) const {
+  std::vector<EndpointName> names;
+  Statement query(database_.get(),
+                  "SELECT name FROM endpoints WHERE member = ? AND revoked IS NULL ORDER BY name LIMIT ?");
+  query.bind(static_cast<std::int64_t>(id)).bind(static_cast<std::int64_t>(limit));
+  while (query.step()) {
+    if (auto name = EndpointName::parse(query.text(0))) names.push_back(std::move(*name));
+  }
+  return names;
 }
 
 }  // namespace sessionfs::sns

@@ -45,46 +45,99 @@ void Table::apply(const Change& change) {
   std::visit([this](const auto& one) { apply_one(one); }, change);
 }
 
+bool Table::is_renewal(const Change& change) const {
+  const auto* renewal = std::get_if<ChangeEndpoint>(&change);
+  if (renewal == nullptr) return false;
+  const Endpoint& known = *find(renewal->name);
+  return known.residence == renewal->residence && known.addresses == renewal->addresses && !known.away_since;
+}
+
+std::vector<EndpointName> Table::advance(std::chrono::seconds clock, UnixTime now) {
+  std::vector<EndpointName> gone;
+  const auto passed = static_cast<std::size_t>((clock - clock_).count());
+  clock_ = clock;
+  const auto round = std::max<std::size_t>(1, static_cast<std::size_t>(lease_.count()) / 4);
+  const std::size_t buckets = endpoints_.bucket_count();
+  const std::size_t share = std::min(buckets, (buckets * passed + round - 1) / round);
+  for (std::size_t i = 0; i < share; ++i) {
+    next_bucket_ = next_bucket_ + 1 < buckets ? next_bucket_ + 1 : 0;
+    for (auto entry = endpoints_.begin(next_bucket_); entry != endpoints_.end(next_bucket_); ++entry) {
+      Endpoint& endpoint = entry->second;
+      if (endpoint.away_since || endpoint.revoked || clock_ - endpoint.heard <= lease_) continue;
+      endpoint.away_since = now - (clock_ - endpoint.heard);
+      gone.push_back(entry->first);
+    }
+  }
+  return gone;
+}
+
+void Table::set_away(const EndpointName& name, UnixTime since) { endpoints_.at(name).away_since = since; }
+
+// What only the present residence may do.
+Status Table::check_resident(const EndpointName& name, const Residence& residence) const {
+  const Endpoint* known = find(name);
+  if (known == nullptr) return Status::not_found;
+  if (known->revoked) return Status::revoked;
+  return residence == known->residence ? Status::ok : Status::stale_generation;
+}
+
 Status Table::check_one(const NewEndpoint& change) const {
-  if (change.generation > max_generation || !are_usable(change.addresses)) return Status::bad_request;
+  if (change.residence.generation > max_generation || !are_usable(change.addresses)) return Status::bad_request;
   const Endpoint* known = find(change.name);
   if (known == nullptr) return endpoints_.size() < max_endpoints ? Status::ok : Status::limit;
+  if (known->key != change.key) return known->revoked ? Status::ok : Status::exists;
   // The same owner asks again when the first answer was lost on its way.
-  if (known->key != change.key) return Status::exists;
-  return change.generation < known->generation ? Status::stale_generation : Status::ok;
+  return check_one(ChangeEndpoint{change.name, change.residence, change.addresses, known->order});
 }
 
 void Table::apply_one(const NewEndpoint& change) {
   Endpoint& endpoint = endpoints_[change.name];
+  if (endpoint.revoked) endpoint = {};
   endpoint.key = change.key;
-  endpoint.generation = change.generation;
+  endpoint.residence = change.residence;
   endpoint.addresses = change.addresses;
+  endpoint.away_since.reset();
+  endpoint.heard = clock_;
 }
 
 Status Table::check_one(const ChangeEndpoint& change) const {
-  if (change.generation > max_generation || !are_usable(change.addresses)) return Status::bad_request;
+  if (change.residence.generation > max_generation || !are_usable(change.addresses)) return Status::bad_request;
   const Endpoint* known = find(change.name);
   if (known == nullptr) return Status::not_found;
-  return change.generation < known->generation ? Status::stale_generation : Status::ok;
+  if (known->revoked) return Status::revoked;
+  if (change.residence.generation > known->residence.generation) return Status::ok;
+  return change.residence == known->residence && change.order >= known->order ? Status::ok : Status::stale_generation;
 }
 
 void Table::apply_one(const ChangeEndpoint& change) {
   Endpoint& endpoint = endpoints_.at(change.name);
-  endpoint.generation = change.generation;
+  endpoint.residence = change.residence;
   endpoint.addresses = change.addresses;
+  endpoint.away_since.reset();
+  endpoint.heard = clock_;
+  endpoint.order = change.order;
 }
 
-Status Table::check_one(const DeleteEndpoint& change) const {
-  return find(change.name) == nullptr ? Status::not_found : Status::ok;
-}
+Status Table::check_one(const DeleteEndpoint& change) const { return check_resident(change.name, change.residence); }
 
 void Table::apply_one(const DeleteEndpoint& change) { endpoints_.erase(change.name); }
 
+Status Table::check_one(const RevokeEndpoint& change) const {
+  return find(change.name) == nullptr ? Status::not_found : Status::ok;
+}
+
+void Table::apply_one(const RevokeEndpoint& change) {
+  Endpoint& endpoint = endpoints_.at(change.name);
+  endpoint.revoked = true;
+  endpoint.addresses.clear();
+  endpoint.services.clear();
+}
+
 Status Table::check_one(const NewService& change) const {
-  const Endpoint* endpoint = find(change.name.endpoint);
-  if (endpoint == nullptr) return Status::not_found;
-  if (find(*endpoint, change.name.service) != nullptr) return Status::exists;
-  return endpoint->services.size() < max_services_per_endpoint ? Status::ok : Status::limit;
+  if (const Status status = check_resident(change.name.endpoint, change.residence); status != Status::ok) return status;
+  const Endpoint& endpoint = *find(change.name.endpoint);
+  if (find(endpoint, change.name.service) != nullptr) return Status::exists;
+  return endpoint.services.size() < max_services_per_endpoint ? Status::ok : Status::limit;
 }
 
 void Table::apply_one(const NewService& change) {
@@ -92,12 +145,12 @@ void Table::apply_one(const NewService& change) {
   services.insert(place_of(services, change.name.service), {change.name.service, change.port});
 }
 
-Status Table::find_service(const ServiceName& name) const {
-  const Endpoint* endpoint = find(name.endpoint);
-  return endpoint == nullptr || find(*endpoint, name.service) == nullptr ? Status::not_found : Status::ok;
+Status Table::check_service(const ServiceName& name, const Residence& residence) const {
+  if (const Status status = check_resident(name.endpoint, residence); status != Status::ok) return status;
+  return find(*find(name.endpoint), name.service) == nullptr ? Status::not_found : Status::ok;
 }
 
-Status Table::check_one(const ChangeService& change) const { return find_service(change.name); }
+Status Table::check_one(const ChangeService& change) const { return check_service(change.name, change.residence); }
 
 void Table::apply_one(const ChangeService& change) {
   auto& services = endpoints_.at(change.name.endpoint).services;
@@ -105,11 +158,24 @@ void Table::apply_one(const ChangeService& change) {
   services[static_cast<std::size_t>(at)].port = change.port;
 }
 
-Status Table::check_one(const DeleteService& change) const { return find_service(change.name); }
+Status Table::check_one(const DeleteService& change) const { return check_service(change.name, change.residence); }
 
 void Table::apply_one(const DeleteService& change) {
   auto& services = endpoints_.at(change.name.endpoint).services;
   services.erase(place_of(services, change.name.service));
+}
+
+std::optional<Table::Endpoint> Table::copy(const EndpointName& name) const {
+  const Endpoint* known = find(name);
+  return known == nullptr ? std::nullopt : std::optional(*known);
+}
+
+void Table::put_back(const EndpointName& name, std::optional<Endpoint> endpoint) {
+  if (endpoint) {
+    endpoints_[name] = std::move(*endpoint);
+  } else {
+    endpoints_.erase(name);
+  }
 }
 
 const Table::Endpoint* Table::find(const EndpointName& name) const {
@@ -126,7 +192,8 @@ Status Table::get(const EndpointName& name, EndpointInfo& info) const {
   if (name.domain() != domain_) return Status::wrong_domain;
   const Endpoint* endpoint = find(name);
   if (endpoint == nullptr) return Status::not_found;
-  info = {endpoint->generation, endpoint->key, endpoint->addresses};
+  if (endpoint->revoked) return Status::revoked;
+  info = {endpoint->residence.generation, endpoint->key, endpoint->addresses, endpoint->away_since};
   return Status::ok;
 }
 

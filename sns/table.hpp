@@ -2,10 +2,16 @@
 //
 // Who asks for a change must have proved before that he may. A change is made in two steps, so that it can be stored
 // in between: check() says whether it can be made and changes nothing, apply() makes it and cannot fail.
+//
+// Residences are compared and set: a higher generation than the known one takes the endpoint over, an equal one must
+// have the known mark, and all that a residence changes it changes as the known one. An endpoint is there as long as
+// its residence says so within the lease; after that it counts as away, and its last addresses are still told.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,32 +27,45 @@ inline constexpr std::size_t max_endpoints = 4000000;
 inline constexpr std::size_t max_services_per_endpoint = 1024;
 inline constexpr std::uint64_t max_generation = 0x7fff'ffff'ffff'ffff;  // what SQLite's integers hold
 
+/// How long an endpoint counts as being there after its host was last heard of.
+inline constexpr std::chrono::seconds default_lease{90};
+
 struct NewEndpoint {
   EndpointName name;
   PublicKey key{};
-  std::uint64_t generation = 0;
+  Residence residence;
   std::vector<Address> addresses;
 };
 struct ChangeEndpoint {
   EndpointName name;
-  std::uint64_t generation = 0;
+  Residence residence;
   std::vector<Address> addresses;
+  std::uint64_t order = 0;  // of the connection that it came by: a lower one than the last counts no more
 };
 struct DeleteEndpoint {
   EndpointName name;
+  Residence residence;
 };
 struct NewService {
   ServiceName name;
+  Residence residence;
   std::uint16_t port = 0;  // 0: the endpoint's
 };
 struct ChangeService {
   ServiceName name;
+  Residence residence;
   std::uint16_t port = 0;
 };
 struct DeleteService {
   ServiceName name;
+  Residence residence;
 };
-using Change = std::variant<NewEndpoint, ChangeEndpoint, DeleteEndpoint, NewService, ChangeService, DeleteService>;
+/// Its key counts no more; the name is free for another key. Made by the domain's administrator.
+struct RevokeEndpoint {
+  EndpointName name;
+};
+using Change =
+    std::variant<NewEndpoint, ChangeEndpoint, DeleteEndpoint, NewService, ChangeService, DeleteService, RevokeEndpoint>;
 
 /// The endpoint that a change is about.
 const EndpointName& subject(const Change& change);
@@ -59,27 +78,47 @@ class Table {
   };
   struct Endpoint {
     PublicKey key{};
-    std::uint64_t generation = 0;
+    Residence residence;
     std::vector<Address> addresses;
     std::vector<Service> services;  // in the order of their names
+    std::optional<UnixTime> away_since;
+    std::chrono::seconds heard{};  // of, by the clock of advance()
+    std::uint64_t order = 0;       // of the last ChangeEndpoint
+    bool revoked = false;
   };
 
-  explicit Table(std::string domain) : domain_(std::move(domain)) {}
+  explicit Table(std::string domain, std::chrono::seconds lease = default_lease)
+      : domain_(std::move(domain)), lease_(lease) {}
 
   [[nodiscard]] const std::string& domain() const { return domain_; }
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
 
-  /// ok: apply() can be called. Else wrong_domain, exists, not_found, stale_generation, bad_request (an address that
-  /// leads nowhere, or a generation out of range), limit.
+  [[nodiscard]] std::chrono::seconds lease() const { return lease_; }
+
+  /// ok: apply() can be called. Else wrong_domain, exists, not_found, stale_generation, revoked, bad_request (an
+  /// address that leads nowhere, or a generation out of range), limit.
   [[nodiscard]] Status check(const Change& change) const;
   /// Makes a change for which check() is ok.
   void apply(const Change& change);
+  /// Whether a change for which check() is ok only says that the endpoint is still where it was: nothing to be stored,
+  /// nothing to be told.
+  [[nodiscard]] bool is_renewal(const Change& change) const;
+
+  /// Time has passed: `clock` never goes back and starts at 0. Returns those that have become away, each once, within
+  /// a quarter of the lease after it has run out: it looks at a part of the table at each call.
+  std::vector<EndpointName> advance(std::chrono::seconds clock, UnixTime now);
+  /// As it was stored: that it was away already.
+  void set_away(const EndpointName& name, UnixTime since);
+
+  /// For taking changes back: an endpoint as it is, and as it was; nothing where there is or was none.
+  [[nodiscard]] std::optional<Endpoint> copy(const EndpointName& name) const;
+  void put_back(const EndpointName& name, std::optional<Endpoint> endpoint);
 
   /// Null when there is none.
   [[nodiscard]] const Endpoint* find(const EndpointName& name) const;
   [[nodiscard]] const Service* find(const Endpoint& endpoint, std::string_view service) const;
 
-  /// ok, not_found or wrong_domain. Of a service: the endpoint's addresses with the service's port.
+  /// ok, not_found, revoked or wrong_domain. Of a service: the endpoint's addresses with the service's port.
   Status get(const EndpointName& name, EndpointInfo& info) const;
   Status get(const ServiceName& name, EndpointInfo& info) const;
 
@@ -96,9 +135,15 @@ class Table {
   void apply_one(const NewService& change);
   void apply_one(const ChangeService& change);
   void apply_one(const DeleteService& change);
-  [[nodiscard]] Status find_service(const ServiceName& name) const;
+  [[nodiscard]] Status check_one(const RevokeEndpoint& change) const;
+  void apply_one(const RevokeEndpoint& change);
+  [[nodiscard]] Status check_resident(const EndpointName& name, const Residence& residence) const;
+  [[nodiscard]] Status check_service(const ServiceName& name, const Residence& residence) const;
 
   std::string domain_;
+  std::chrono::seconds lease_;
+  std::chrono::seconds clock_{};
+  std::size_t next_bucket_ = 0;  // to be looked at for leases
   std::unordered_map<EndpointName, Endpoint> endpoints_;
 };
 

@@ -23,13 +23,14 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
 }
 
 Certificate find_authority(const Trust& trust, X509* leaf, STACK_OF(X509) * shown) {
-  Certificate ca = trust.known_ca;
-  for (int i = 0; !ca && i < sk_X509_num(shown); ++i) {
+  const auto vouches = [&](X509* ca) { return is_server_of(leaf, ca, trust.domain, wall_time()); };
+  if (!trust.first_use && trust.known_ca)
+    return trust.known_ca.fingerprint() == trust.ca && vouches(trust.known_ca.get()) ? trust.known_ca : Certificate();
+  for (int i = 0; i < sk_X509_num(shown); ++i) {
     X509* one = sk_X509_value(shown, i);
-    if (fingerprint(one) == trust.ca) ca = Certificate::share(one);
+    if ((trust.first_use || fingerprint(one) == trust.ca) && vouches(one)) return Certificate::share(one);
   }
-  if (!ca || ca.fingerprint() != trust.ca || !is_server_of(leaf, ca.get(), trust.domain, wall_time())) return {};
-  return ca;
+  return {};
 }
 
 // Instead of OpenSSL's own check: an authority may be known by its fingerprint alone, and the server by its URI.
@@ -65,6 +66,10 @@ asio::ssl::context make_server_context(const Authority& authority, UnixTime now)
       SSL_CTX_add1_chain_cert(ctx, authority.certificate().get()) != 1)
     throw_openssl("the name server's certificate");
   SSL_CTX_set_num_tickets(ctx, 0);
+  // For a server that reads and writes its sockets by itself: one system call a record, and what was not sent at once
+  // is sent from wherever it lies by then.
+  SSL_CTX_set_read_ahead(ctx, 1);
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_alpn_select_cb(ctx, select_alpn, nullptr);
   return context;
 }

@@ -10,15 +10,15 @@ namespace sessionfs::sns {
 
 using boost::system::error_code;
 
-TlsConnector::TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context,
-                           const std::vector<std::string>& servers, std::optional<Endpoint> first)
-    : io_(io), context_(std::move(context)), servers_(servers), resolver_(io), stagger_(io) {
+TlsConnector::TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context, const Servers& servers,
+                           std::optional<Endpoint> first)
+    : io_(io), context_(std::move(context)), servers_(servers), dns_(io), stagger_(io) {
   if (first) add(*first);
 }
 
 void TlsConnector::start(Done done) {
   done_ = std::move(done);
-  for (const auto& text : servers_) {
+  for (const auto& text : servers_.known) {
     const auto server = parse_server(text);
     if (!server) continue;
     error_code error;
@@ -28,22 +28,33 @@ void TlsConnector::start(Done done) {
       continue;
     }
     ++resolving_;
-    resolver_.async_resolve(server->host, std::to_string(server->port), asio::ip::resolver_base::numeric_service,
-                            [self = shared_from_this()](error_code failed, const auto& found) {
-                              --self->resolving_;
-                              if (!self->done_) return;
-                              if (!failed)
-                                std::ranges::for_each(found, [&](const auto& one) { self->add(one.endpoint()); });
-                              self->next();
-                            });
+    dns_.find_host(server->host, server->port, found());
   }
   asio::post(io_, [self = shared_from_this()] { self->next(); });
+}
+
+Dns::Done TlsConnector::found() {
+  return [weak = weak_from_this()](const Dns::Found& answer) {
+    const auto self = weak.lock();
+    if (!self || !self->done_) return;
+    --self->resolving_;
+    for (const auto& server : answer.servers) self->add(server);
+    // Not from here: it may be the end of this, and of what has called.
+    asio::post(self->io_, [self] { self->next(); });
+  };
+}
+
+// False when there is nothing to ask, or no more.
+bool TlsConnector::ask_dns() {
+  if (servers_.dns_domain.empty() || std::exchange(dns_asked_, true)) return false;
+  ++resolving_;
+  dns_.find_name_servers(servers_.dns_domain, found());
+  return true;
 }
 
 void TlsConnector::cancel() {
   done_ = nullptr;
   stagger_.cancel();
-  resolver_.cancel();
   for (const auto& attempt : running_) {
     error_code ignored;
     attempt->limit.cancel();
@@ -61,6 +72,7 @@ void TlsConnector::add(const Endpoint& address) {
 void TlsConnector::next() {
   if (!done_) return;
   if (waiting_.empty()) {
+    if (ask_dns()) return;
     if (running_.empty() && resolving_ == 0) finish(untrusted_ ? Status::untrusted : Status::unreachable, nullptr, {});
     return;
   }

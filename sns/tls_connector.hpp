@@ -1,5 +1,6 @@
 // A TLS connection to the first of several servers that answers and can be trusted. The next is tried before the last
-// has failed (RFC 8305, section 5), so that a silent address costs little of a call's time.
+// has failed (RFC 8305, section 5), so that a silent address costs little of a call's time. DNS is asked for more once
+// all that are known have been tried.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "sns/dns.hpp"
+#include "sns/transport.hpp"
 #include "sns/types.hpp"
 
 namespace sessionfs::sns {
@@ -33,9 +36,9 @@ class TlsConnector : public std::enable_shared_from_this<TlsConnector> {
   /// On ok: the stream, and where it leads. Else unreachable or untrusted.
   using Done = std::function<void(Status, std::unique_ptr<TlsStream>, const asio::ip::tcp::endpoint&)>;
 
-  /// `context` must outlive the stream. `first` is tried before `servers`, which are as parse_server() reads them.
-  TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context,
-               const std::vector<std::string>& servers, std::optional<asio::ip::tcp::endpoint> first);
+  /// `context` must outlive the stream. `first` is tried before those of `servers`.
+  TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context, const Servers& servers,
+               std::optional<asio::ip::tcp::endpoint> first);
 
   /// `done` is called once, from the loop, unless cancel() comes before.
   void start(Done done);
@@ -53,6 +56,8 @@ class TlsConnector : public std::enable_shared_from_this<TlsConnector> {
   using AttemptPtr = std::shared_ptr<Attempt>;
 
   void add(const Endpoint& address);
+  [[nodiscard]] Dns::Done found();
+  bool ask_dns();
   void next();
   void start_attempt(const Endpoint& address);
   void handle_connected(const AttemptPtr& attempt, boost::system::error_code error);
@@ -62,12 +67,13 @@ class TlsConnector : public std::enable_shared_from_this<TlsConnector> {
 
   asio::io_context& io_;
   std::shared_ptr<asio::ssl::context> context_;
-  std::vector<std::string> servers_;
+  Servers servers_;
+  Dns dns_;
+  bool dns_asked_ = false;
   std::deque<Endpoint> waiting_;
   std::vector<Endpoint> tried_;  // and waiting ones
   std::list<AttemptPtr> running_;
   std::size_t resolving_ = 0;
-  asio::ip::tcp::resolver resolver_;
   asio::steady_timer stagger_;
   bool untrusted_ = false;
   Done done_;

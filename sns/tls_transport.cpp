@@ -94,7 +94,7 @@ class Link : public std::enable_shared_from_this<Link> {
 
 class TlsTransport : public Transport {
  public:
-  TlsTransport(asio::io_context& io, std::vector<std::string> servers, Trust trust)
+  TlsTransport(asio::io_context& io, Servers servers, Trust trust)
       : io_(io), servers_(std::move(servers)), tls_(std::make_shared<Tls>(std::move(trust))) {}
   TlsTransport(const TlsTransport&) = delete;
   TlsTransport& operator=(const TlsTransport&) = delete;
@@ -127,6 +127,8 @@ class TlsTransport : public Transport {
     Opened opened{Status::ok, channel_binding(stream->native_handle()),
                   trusted_authority(stream->native_handle(), tls_->trust)};
     if (!opened.ca) return handlers.opened({Status::untrusted, {}, {}});
+    // From here on it is this one, whoever answers.
+    tls_->trust = {tls_->trust.domain, opened.ca.fingerprint(), opened.ca, false};
     link_ = std::make_shared<Link>(std::move(stream), tls_, handlers);
     link_->read();
     handlers.opened(opened);
@@ -138,7 +140,7 @@ class TlsTransport : public Transport {
   }
 
   asio::io_context& io_;
-  std::vector<std::string> servers_;
+  Servers servers_;
   std::shared_ptr<Tls> tls_;
   std::shared_ptr<TlsConnector> connector_;
   std::shared_ptr<Link> link_;
@@ -147,7 +149,7 @@ class TlsTransport : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_tls_transport(asio::io_context& io, std::vector<std::string> servers, Trust trust) {
+std::unique_ptr<Transport> make_tls_transport(asio::io_context& io, Servers servers, Trust trust) {
   return std::make_unique<TlsTransport>(io, std::move(servers), std::move(trust));
 }
 

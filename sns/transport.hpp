@@ -50,9 +50,17 @@ struct Trust {
   std::string domain;
   Fingerprint ca{};      // of the authority's certificate
   Certificate known_ca;  // that certificate; none: the server must show it
+  bool first_use =
+      false;  // no authority is known: the first that a server of the domain shows is believed from then on
 };
 
-std::unique_ptr<Transport> make_tls_transport(asio::io_context& io, std::vector<std::string> servers, Trust trust);
+/// Where to look for a domain's name servers.
+struct Servers {
+  std::vector<std::string> known;  // as parse_server() reads them, in order of preference
+  std::string dns_domain;          // whose servers DNS is asked for, once these have not answered at once; empty: none
+};
+
+std::unique_ptr<Transport> make_tls_transport(asio::io_context& io, Servers servers, Trust trust);
 /// `responder` must outlive the transport.
 std::unique_ptr<Transport> make_local_transport(asio::io_context& io, Responder& responder);
 

@@ -1,8 +1,18 @@
 #include "sns/types.hpp"
 
+#include <ctime>
+
 namespace sessionfs::sns {
 
-bool is_wire_status(std::uint8_t number) { return number <= static_cast<std::uint8_t>(Status::internal); }
+std::string to_text(UnixTime time) {
+  const std::time_t seconds = to_seconds(time);
+  std::tm parts{};
+  char text[32];
+  if (::gmtime_r(&seconds, &parts) == nullptr) return "unknown";
+  return {text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+bool is_wire_status(std::uint8_t number) { return number <= static_cast<std::uint8_t>(Status::revoked); }
 
 std::string_view describe(Status status) {
   switch (status) {
@@ -36,6 +46,8 @@ std::string_view describe(Status status) {
       return "a limit of the name server is reached; remove what is not needed, or try again later";
     case Status::internal:
       return "the name server has a problem of its own; look at its log";
+    case Status::revoked:
+      return "the domain has revoked this key; ask its administrator, and see: snsd revoke --help";
     case Status::unreachable:
       return "the domain's name server cannot be reached; check its address and that snsd runs there";
     case Status::timed_out:

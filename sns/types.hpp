@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,14 @@ using Fingerprint = std::array<std::byte, 32>;     // SHA-256 of a certificate's
 using ChannelBinding = std::array<std::byte, 32>;  // of one connection: tls-exporter, RFC 9266
 using Secret = std::array<std::byte, 16>;          // of a join token; used once
 using MemberId = std::uint64_t;                    // of a host in its domain; 0 is nobody
+using ResidenceMark = std::array<std::byte, 16>;   // random; see Residence
 using UnixTime = std::chrono::sys_seconds;
 
 /// Seconds since 1970, UTC: how times are stored.
 inline std::int64_t to_seconds(UnixTime time) { return time.time_since_epoch().count(); }
+
+/// "2026-11-23T17:05:00Z" (ISO 8601, RFC 3339).
+std::string to_text(UnixTime time);
 
 enum class Family : std::uint8_t { v4 = 4, v6 = 6 };
 enum class Protocol : std::uint8_t { tls_tcp = 1 };  // sessions over TLS 1.3 over TCP
@@ -39,11 +44,22 @@ struct Address {
   friend auto operator<=>(const Address&, const Address&) = default;
 };
 
-/// What a name server knows of an endpoint.
+/// One stay of an endpoint at a host. Each load is a new one with a higher generation. The mark tells two hosts apart
+/// that claim the same generation, each with a copy of the endpoint: it is made by who claims, never leaves that host
+/// but to the name server, and no copy of the endpoint holds it.
+struct Residence {
+  std::uint64_t generation = 0;
+  ResidenceMark mark{};
+
+  friend bool operator==(const Residence&, const Residence&) = default;
+};
+
+/// What a name server tells of an endpoint.
 struct EndpointInfo {
   std::uint64_t generation = 0;
   PublicKey public_key{};
-  std::vector<Address> addresses;  // in the endpoint's order of preference; empty: it is nowhere just now
+  std::vector<Address> addresses;      // in the endpoint's order of preference; empty: it is nowhere just now
+  std::optional<UnixTime> away_since;  // when its host was last heard of, if that is too long ago
 
   friend bool operator==(const EndpointInfo&, const EndpointInfo&) = default;
 };
@@ -65,6 +81,7 @@ enum class Status : std::uint8_t {
   token_unknown = 12,
   limit = 13,
   internal = 14,
+  revoked = 15,
   // What a client finds itself; never on the wire.
   unreachable = 128,
   timed_out = 129,

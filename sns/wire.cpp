@@ -10,18 +10,21 @@ namespace {
 
 // Longer than anything that parses as a certificate here; the limits of sns/identity.hpp are checked by who parses it.
 constexpr std::size_t max_der_bytes = 8 * 1024;
+constexpr std::uint64_t max_time_s = 253'402'300'799;  // the end of the year 9999
 constexpr std::string_view signature_context = "sessionfs sns request, version 1";
 
 enum Field : unsigned {
   name = 1,
-  generation_and_addresses = 2,
-  member = 4,
-  signing_request = 8,
-  port = 16,
-  secret = 32,
+  residence = 2,
+  addresses = 4,
+  member = 8,
+  signing_request = 16,
+  port = 32,
+  secret = 64,
   // of replies
-  info = 64,
-  certificate = 128,
+  info = 128,
+  lease = 256,
+  certificate = 512,
 };
 
 enum class About : std::uint8_t { nothing, endpoint, service };
@@ -35,15 +38,18 @@ struct Row {
 };
 
 constexpr Row rows[] = {
-    {Operation::new_ep, About::endpoint, true, name | generation_and_addresses | member | signing_request, certificate},
-    {Operation::change_ep, About::endpoint, true, name | generation_and_addresses, 0},
-    {Operation::del_ep, About::endpoint, true, name, 0},
+    {Operation::new_ep, About::endpoint, true, name | residence | addresses | member | signing_request,
+     lease | certificate},
+    {Operation::change_ep, About::endpoint, true, name | residence | addresses | signing_request, lease | certificate},
+    {Operation::del_ep, About::endpoint, true, name | residence, 0},
     {Operation::get_ep, About::endpoint, false, name, info},
-    {Operation::new_service, About::service, true, name | port, 0},
-    {Operation::change_service, About::service, true, name | port, 0},
-    {Operation::del_service, About::service, true, name, 0},
+    {Operation::new_service, About::service, true, name | residence | port, 0},
+    {Operation::change_service, About::service, true, name | residence | port, 0},
+    {Operation::del_service, About::service, true, name | residence, 0},
     {Operation::get_service, About::service, false, name, info},
     {Operation::join, About::nothing, false, secret | signing_request, member | certificate},
+    {Operation::watch, About::endpoint, false, name, info},
+    {Operation::unwatch, About::endpoint, false, name, 0},
 };
 
 const Row* row_of(std::uint8_t operation) {
@@ -54,9 +60,9 @@ const Row* row_of(std::uint8_t operation) {
 
 const Row& row_of(Operation operation) { return *row_of(static_cast<std::uint8_t>(operation)); }
 
-void write_addresses(Writer& out, const std::vector<Address>& addresses) {
-  out.number(static_cast<std::uint8_t>(addresses.size()));
-  for (const Address& address : addresses) {
+void write_addresses(Writer& out, const std::vector<Address>& list) {
+  out.number(static_cast<std::uint8_t>(list.size()));
+  for (const Address& address : list) {
     out.number(static_cast<std::uint8_t>(address.family));
     out.raw(std::as_bytes(std::span(address.ip)).first(address.family == Family::v4 ? 4 : 16));
     out.number(address.port);
@@ -67,7 +73,7 @@ void write_addresses(Writer& out, const std::vector<Address>& addresses) {
 std::vector<Address> read_addresses(Reader& in) {
   const auto count = in.number<std::uint8_t>();
   if (count > max_addresses) in.fail();
-  std::vector<Address> addresses;
+  std::vector<Address> list;
   for (std::size_t i = 0; i < count && in.ok(); ++i) {
     Address address;
     const auto family = in.number<std::uint8_t>();
@@ -77,9 +83,9 @@ std::vector<Address> read_addresses(Reader& in) {
     std::ranges::transform(ip, address.ip.begin(), [](std::byte one) { return std::to_integer<std::uint8_t>(one); });
     address.port = in.number<std::uint16_t>();
     if (in.number<std::uint8_t>() != static_cast<std::uint8_t>(Protocol::tls_tcp)) in.fail();
-    addresses.push_back(address);
+    list.push_back(address);
   }
-  return addresses;
+  return list;
 }
 
 std::vector<std::byte> read_der(Reader& in) {
@@ -101,10 +107,11 @@ std::vector<std::byte> encode(const Request& request) {
   out.number(static_cast<std::uint8_t>(request.operation));
   out.number(request.id);
   if ((fields & name) != 0) out.field<std::uint16_t>(as_bytes(request.name));
-  if ((fields & generation_and_addresses) != 0) {
-    out.number(request.generation);
-    write_addresses(out, request.addresses);
+  if ((fields & residence) != 0) {
+    out.number(request.residence.generation);
+    out.raw(request.residence.mark);
   }
+  if ((fields & addresses) != 0) write_addresses(out, request.addresses);
   if ((fields & member) != 0) out.number(request.member);
   if ((fields & port) != 0) out.number(request.port);
   if ((fields & secret) != 0) out.raw(request.secret);
@@ -128,10 +135,11 @@ DecodedRequest decode_request(std::span<const std::byte> body) {
   Request& request = out.request;
   request.operation = row->operation;
   if ((row->asked & name) != 0) request.name = to_text(in.field<std::uint16_t>(max_name_field_bytes));
-  if ((row->asked & generation_and_addresses) != 0) {
-    request.generation = in.number<std::uint64_t>();
-    request.addresses = read_addresses(in);
+  if ((row->asked & residence) != 0) {
+    request.residence.generation = in.number<std::uint64_t>();
+    request.residence.mark = in.array<sizeof(ResidenceMark)>();
   }
+  if ((row->asked & addresses) != 0) request.addresses = read_addresses(in);
   if ((row->asked & member) != 0) request.member = in.number<std::uint64_t>();
   if ((row->asked & port) != 0) request.port = in.number<std::uint16_t>();
   if ((row->asked & secret) != 0) request.secret = in.array<sizeof(Secret)>();
@@ -155,8 +163,10 @@ std::vector<std::byte> encode(const Reply& reply) {
     out.number(reply.info.generation);
     out.raw(reply.info.public_key);
     write_addresses(out, reply.info.addresses);
+    out.number(static_cast<std::uint64_t>(reply.info.away_since ? to_seconds(*reply.info.away_since) : 0));
   }
   if ((row->answered & member) != 0) out.number(reply.member);
+  if ((row->answered & lease) != 0) out.number(static_cast<std::uint32_t>(reply.lease.count()));
   if ((row->answered & certificate) != 0) out.field<std::uint16_t>(reply.certificate);
   return body;
 }
@@ -178,8 +188,12 @@ std::optional<Reply> decode_reply(std::span<const std::byte> body) {
     reply.info.generation = in.number<std::uint64_t>();
     reply.info.public_key = in.array<sizeof(PublicKey)>();
     reply.info.addresses = read_addresses(in);
+    const auto away = in.number<std::uint64_t>();
+    if (away > max_time_s) in.fail();
+    if (away != 0) reply.info.away_since = UnixTime(std::chrono::seconds(away));
   }
   if ((row->answered & member) != 0) reply.member = in.number<std::uint64_t>();
+  if ((row->answered & lease) != 0) reply.lease = std::chrono::seconds(in.number<std::uint32_t>());
   if ((row->answered & certificate) != 0) reply.certificate = read_der(in);
   if (!in.done()) return std::nullopt;
   return reply;
@@ -196,18 +210,18 @@ std::vector<std::byte> to_be_signed(const ChannelBinding& binding, std::span<con
   return out;
 }
 
-std::vector<std::byte> encode_addresses(const std::vector<Address>& addresses) {
+std::vector<std::byte> encode_addresses(const std::vector<Address>& list) {
   std::vector<std::byte> bytes;
   Writer out(bytes);
-  write_addresses(out, addresses);
+  write_addresses(out, list);
   return bytes;
 }
 
 std::optional<std::vector<Address>> decode_addresses(std::span<const std::byte> bytes) {
   Reader in(bytes);
-  auto addresses = read_addresses(in);
+  auto list = read_addresses(in);
   if (!in.done()) return std::nullopt;
-  return addresses;
+  return list;
 }
 
 void append_frame(std::vector<std::byte>& out, std::span<const std::byte> body) {

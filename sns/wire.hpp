@@ -11,24 +11,35 @@
 // nobody waits for is to be ignored. A server answers what it cannot parse with bad_request, then closes.
 //
 //   operation        fields of the request                                  signed by        fields of the reply
-//   NEW_EP           endpoint, generation, addresses, member, CSR           the member       certificate
-//   CHANGE_EP        endpoint, generation, addresses                        the endpoint
-//   DEL_EP           endpoint                                               the endpoint
-//   GET_EP           endpoint                                                                generation, key, addresses
-//   NEW_SERVICE      service, port                                          the endpoint
-//   CHANGE_SERVICE   service, port                                          the endpoint
-//   DEL_SERVICE      service                                                the endpoint
-//   GET_SERVICE      service                                                                 generation, key, addresses
+//   NEW_EP           endpoint, residence, addresses, member, CSR            the member       lease, certificate
+//   CHANGE_EP        endpoint, residence, addresses, CSR or nothing         the endpoint     lease, certificate or
+//   nothing DEL_EP           endpoint, residence                                    the endpoint GET_EP endpoint info
+//   NEW_SERVICE      service, residence, port                               the endpoint
+//   CHANGE_SERVICE   service, residence, port                               the endpoint
+//   DEL_SERVICE      service, residence                                     the endpoint
+//   GET_SERVICE      service                                                                 info
 //   JOIN             secret, CSR                                                             member, certificate
+//   WATCH            endpoint                                                                info
+//   UNWATCH          endpoint
 //
-//   a name: u16 length, text. generation: u64. addresses: u8 count, each: u8 family (4 or 6), 4 or 16 bytes, u16 port,
-//   u8 protocol. member: u64. CSR (PKCS#10), certificate (X.509): u16 length, DER. port: u16. secret: 16 bytes.
-//   key: 32.
+//   a name: u16 length, text. residence: u64 generation, 16 bytes mark. addresses: u8 count, each: u8 family (4 or 6),
+//   4 or 16 bytes, u16 port, u8 protocol. member: u64. CSR (PKCS#10), certificate (X.509): u16 length, DER. port: u16.
+//   secret: 16 bytes. lease: u32 seconds. info: u64 generation, 32 bytes key, addresses, u64 away since (seconds since
+//   1970; 0: it is there).
+//
+// CHANGE_EP claims a new residence, by a generation higher than the one known, or says where the known residence is
+// now; it has to come again within the lease, or the endpoint counts as away. Of what it says the last counts: a
+// CHANGE_EP on a connection older than the one that brought the last is stale.
+//
+// WATCH is answered as GET_EP at once, be it by not_found, and again with the same id whenever the answer would be
+// another one; of several changes in short order only the last may be told. UNWATCH ends that, and so does the end of
+// the connection.
 //
 // The eight operations are those of the thesis, 3.3.6; there six of them had no answer, and nobody had to prove
 // anything. A signature is Ed25519 over to_be_signed(): it holds for one request on one connection.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,6 +67,8 @@ enum class Operation : std::uint8_t {
   del_service = 7,
   get_service = 8,
   join = 9,
+  watch = 10,
+  unwatch = 11,
 };
 
 /// Whether it must carry a signature.
@@ -68,7 +81,7 @@ struct Request {
   std::uint64_t id = 0;
   Operation operation = Operation::get_ep;
   std::string name;  // as it was sent: may be no valid name
-  std::uint64_t generation = 0;
+  Residence residence;
   std::vector<Address> addresses;
   MemberId member = 0;
   std::vector<std::byte> signing_request;
@@ -84,6 +97,7 @@ struct Reply {
   Status status = Status::internal;
   EndpointInfo info;
   MemberId member = 0;
+  std::chrono::seconds lease{};
   std::vector<std::byte> certificate;
 
   friend bool operator==(const Reply&, const Reply&) = default;

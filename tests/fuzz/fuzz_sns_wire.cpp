@@ -46,6 +46,7 @@ void fuzz_reply(Bytes body) {
   require(is_wire_status(static_cast<std::uint8_t>(reply->status)) && !describe(reply->status).empty(),
           "a reply has a status that can be told");
   require_bounded(reply->info.addresses);
+  if (reply->info.away_since) require(to_seconds(*reply->info.away_since) > 0, "a time is one that people know");
   const auto encoded = encode(*reply);
   require(encoded.size() <= max_frame_bytes, "a reply fits into a frame");
   require(decode_reply(encoded) == reply, "decode(encode(x)) is x");

@@ -5,6 +5,7 @@
 #include "fs/membership_file.hpp"
 #include "sns/authority.hpp"
 #include "sns/join_token.hpp"
+#include "sns/table.hpp"
 #include "tests/fuzz/asked.hpp"
 #include "tests/fuzz/keys.hpp"
 #include "tests/fuzz/make_corpus.hpp"
@@ -21,12 +22,13 @@ Address v6() { return {Family::v6, {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 void make_wire_seeds(Corpus& corpus) {
   const auto csr = make_signing_request(test_key(1), EndpointName());
-  for (int operation = 1; operation <= 9; ++operation) {
+  for (int operation = 1; operation <= asked_operations; ++operation) {
     Request request;
     request.id = 1;
     request.operation = static_cast<Operation>(operation);
     request.name = is_about_service(request.operation) ? "file.alice@verkstad.net" : "alice@verkstad.net";
-    request.generation = 1;
+    request.residence.generation = 1;
+    request.residence.mark.fill(std::byte{1});
     request.addresses = {v4(), v6()};
     request.member = 1;
     request.signing_request = csr;
@@ -42,8 +44,9 @@ void make_wire_seeds(Corpus& corpus) {
     reply.id = 1;
     reply.operation = static_cast<std::uint8_t>(operation);
     reply.status = Status::ok;
-    reply.info = {1, test_key(1).public_key(), {v6(), v4()}};
+    reply.info = {1, test_key(1).public_key(), {v6(), v4()}, now};
     reply.member = 1;
+    reply.lease = default_lease;
     reply.certificate = {std::byte{0x30}, std::byte{0}};
     corpus.add("sns_wire", "reply_" + std::to_string(operation), encode(reply));
   }
@@ -57,14 +60,14 @@ void make_wire_seeds(Corpus& corpus) {
 class Requests {
  public:
   Requests& ask(const Asked& asked, std::initializer_list<int> more = {}) {
-    put({static_cast<int>(asked.operation) - 1, asked.name, asked.generation, asked.addresses, asked.member,
-         asked.csr_key, asked.csr_name, asked.token, asked.port >> 8, asked.port & 255, asked.signer, asked.id,
-         asked.error_place, asked.error_bits});
+    put({static_cast<int>(asked.operation) - 1, asked.name, asked.generation, asked.mark, asked.addresses, asked.member,
+         asked.csr_key, asked.csr_name, asked.token, asked.port >> 8, asked.port & 255, asked.connection, asked.signer,
+         asked.id, asked.error_place, asked.error_bits});
     put(more);
     return *this;
   }
   Requests& raw(Bytes body) {
-    put({0xff, static_cast<int>(body.size())});
+    put({asked_raw, static_cast<int>(body.size())});
     bytes_.insert(bytes_.end(), body.begin(), body.end());
     return *this;
   }
@@ -78,14 +81,35 @@ class Requests {
     asked.signer = static_cast<std::uint8_t>(key);
     return ask(asked, {0, 10, 0, 0, 1, 0x12, 0x5c});
   }
-  Requests& plain(Operation operation, int name, int signer) {
+  Requests& plain(Operation operation, int name, int signer, int generation = 1, int mark = 0, int connection = 0) {
     Asked asked;
     asked.operation = operation;
     asked.name = static_cast<std::uint8_t>(name);
-    asked.generation = 2;
+    asked.generation = static_cast<std::uint8_t>(generation);
+    asked.mark = static_cast<std::uint8_t>(mark);
+    asked.connection = static_cast<std::uint8_t>(connection);
+    asked.csr_name = asked_no_csr;
     asked.signer = static_cast<std::uint8_t>(signer);
     asked.port = 4800;
     return ask(asked);
+  }
+  // A new certificate for the key's endpoint of this name.
+  Requests& certify(int name, int key) {
+    Asked asked;
+    asked.operation = Operation::change_ep;
+    asked.name = asked.csr_name = static_cast<std::uint8_t>(name);
+    asked.generation = 1;
+    asked.csr_key = static_cast<std::uint8_t>(key - 1);
+    asked.signer = static_cast<std::uint8_t>(key);
+    return ask(asked);
+  }
+  Requests& tick(int seconds) {
+    put({asked_tick, seconds});
+    return *this;
+  }
+  Requests& revoke(int name) {
+    put({asked_revoke, name});
+    return *this;
   }
   [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
 
@@ -101,11 +125,27 @@ void make_responder_seeds(Corpus& corpus) {
   corpus.add("responder", "new_ep", Requests().new_ep(0, 1).plain(get_ep, 5, 0).bytes());
   Requests life;
   life.new_ep(0, 1).plain(new_service, 2, 1).plain(get_service, 2, 0).plain(change_service, 2, 1);
-  life.plain(change_ep, 0, 1).plain(del_service, 2, 1).plain(del_ep, 0, 1);
+  life.plain(change_ep, 0, 1, 2).plain(del_service, 2, 1, 2).plain(del_ep, 0, 1, 2);
   corpus.add("responder", "life", life.bytes());
   Requests thieves;
-  thieves.new_ep(0, 1).new_ep(1, 2).new_ep(0, 2).plain(change_ep, 0, 2).plain(new_service, 3, 0).plain(del_ep, 1, 1);
+  thieves.new_ep(0, 1).new_ep(1, 2).new_ep(0, 2).plain(change_ep, 0, 2, 2).plain(new_service, 3, 0).plain(del_ep, 1, 1);
   corpus.add("responder", "thieves", thieves.bytes());
+  Requests residences;
+  residences.new_ep(0, 1).plain(change_ep, 0, 1, 2, 1).plain(change_ep, 0, 1, 2, 2).plain(change_ep, 0, 1, 2, 1, 1);
+  residences.plain(change_ep, 0, 1, 2, 1, 0).plain(del_ep, 0, 1, 2, 2).plain(new_service, 2, 1, 2, 1);
+  corpus.add("responder", "residences", residences.bytes());
+  Requests watches;
+  watches.plain(watch, 0, 0)
+      .new_ep(0, 1)
+      .tick(91)
+      .tick(91)
+      .certify(0, 1)
+      .plain(change_ep, 0, 1, 2)
+      .plain(unwatch, 5, 0);
+  corpus.add("responder", "watches", watches.bytes());
+  Requests revoked;
+  revoked.new_ep(0, 1).plain(new_service, 2, 1).revoke(0).certify(0, 1).plain(get_ep, 0, 0).new_ep(0, 1).new_ep(0, 2);
+  corpus.add("responder", "revoked", revoked.bytes());
   Asked asked;
   asked.operation = join;
   asked.csr_key = 2;

@@ -1,11 +1,10 @@
 // The client over the responder in the same process, and over transports that misbehave.
 #include "sns/client.hpp"
 
-#include <boost/asio/post.hpp>
 #include <map>
 
-#include "sns/calls.hpp"
 #include "tests/sns/fixtures.hpp"
+#include "tests/sns/scripted_transport.hpp"
 
 namespace sessionfs::sns {
 namespace {
@@ -23,24 +22,25 @@ class LocalClientTest : public ::testing::Test {
 
 TEST_F(LocalClientTest, TheEightRequests) {
   EXPECT_EQ(ask_.get_ep(alice_), Status::not_found);
-  ASSERT_EQ(ask_.new_ep(alice_, key_, 1, {}), Status::ok);
-  ASSERT_TRUE(ask_.certificate);
-  EXPECT_EQ(certified_name(ask_.certificate->get()), alice_);
+  ASSERT_EQ(ask_.new_ep(alice_, key_, at(1), {}), Status::ok);
+  ASSERT_TRUE(ask_.registered.certificate);
+  EXPECT_EQ(certified_name(ask_.registered.certificate->get()), alice_);
+  EXPECT_EQ(ask_.registered.lease, default_lease);
   EXPECT_EQ(ask_.new_ep(alice_, KeyPair::generate()), Status::exists);
-  EXPECT_EQ(ask_.change_ep(alice_, key_, 2, {v4(5, 5)}), Status::ok);
-  EXPECT_EQ(ask_.change_ep(alice_, key_, 1, {}), Status::stale_generation);
+  EXPECT_EQ(ask_.change_ep(alice_, key_, at(2), {v4(5, 5)}), Status::ok);
+  EXPECT_EQ(ask_.change_ep(alice_, key_, at(1), {}), Status::stale_generation);
   EXPECT_EQ(ask_.get_ep(alice_), Status::ok);
-  EXPECT_EQ(ask_.info, (EndpointInfo{2, key_.public_key(), {v4(5, 5)}}));
+  EXPECT_EQ(ask_.info, (EndpointInfo{2, key_.public_key(), {v4(5, 5)}, {}}));
   const auto file = service("file.alice@local");
-  EXPECT_EQ(ask_.new_service(file, key_), Status::ok);
-  EXPECT_EQ(ask_.new_service(file, key_), Status::exists);
-  EXPECT_EQ(ask_.change_service(file, key_, 77), Status::ok);
+  EXPECT_EQ(ask_.new_service(file, key_, at(2)), Status::ok);
+  EXPECT_EQ(ask_.new_service(file, key_, at(2)), Status::exists);
+  EXPECT_EQ(ask_.change_service(file, key_, 77, at(2)), Status::ok);
   EXPECT_EQ(ask_.get_service(file), Status::ok);
   EXPECT_EQ(ask_.info.addresses, std::vector{v4(5, 77)});
-  EXPECT_EQ(ask_.del_service(file, KeyPair::generate()), Status::bad_signature);
-  EXPECT_EQ(ask_.del_service(file, key_), Status::ok);
+  EXPECT_EQ(ask_.del_service(file, KeyPair::generate(), at(2)), Status::bad_signature);
+  EXPECT_EQ(ask_.del_service(file, key_, at(2)), Status::ok);
   EXPECT_EQ(ask_.get_service(file), Status::not_found);
-  EXPECT_EQ(ask_.del_ep(alice_, key_), Status::ok);
+  EXPECT_EQ(ask_.del_ep(alice_, key_, at(2)), Status::ok);
   EXPECT_EQ(ask_.get_ep(alice_), Status::not_found);
 }
 
@@ -48,8 +48,8 @@ TEST_F(LocalClientTest, WhatCannotBeAskedIsRefused) {
   EXPECT_EQ(ask_.new_ep(endpoint("a@example.com"), key_), Status::wrong_domain);
   EXPECT_EQ(ask_.get_ep(endpoint("a@example.com")), Status::wrong_domain);
   EXPECT_EQ(ask_.del_ep(endpoint("a@example.com"), key_), Status::wrong_domain);
-  EXPECT_EQ(ask_.change_ep(alice_, key_, 1, std::vector(max_addresses + 1, v4(1, 1))), Status::bad_request);
-  EXPECT_EQ(ask_.change_ep(alice_, KeyPair(), 1, {}), Status::bad_request);
+  EXPECT_EQ(ask_.change_ep(alice_, key_, at(1), std::vector(max_addresses + 1, v4(1, 1))), Status::bad_request);
+  EXPECT_EQ(ask_.change_ep(alice_, KeyPair(), at(1), {}), Status::bad_request);
   Client::Config config;
   config.domain = "LOCAL";
   Client stranger(io_, responder_, config);
@@ -62,7 +62,7 @@ TEST_F(LocalClientTest, ManyCallsAreUnderWayAtOnce) {
   ASSERT_EQ(ask_.new_ep(alice_, key_), Status::ok);
   int ended = 0;
   for (int i = 0; i < 200; ++i) {
-    client_.new_service({"s" + std::to_string(i), alice_}, key_, [&](Status status) {
+    client_.new_service({"s" + std::to_string(i), alice_}, key_, at(1), [&](Status status) {
       EXPECT_EQ(status, Status::ok);
       ++ended;
     });
@@ -94,64 +94,6 @@ TEST_F(LocalClientTest, AClientMayGoInsideItsCallback) {
   ASSERT_EQ(ask_.get_ep(alice_), Status::not_found);
   EXPECT_FALSE(second);
 }
-
-// A transport that does what a test says.
-struct Script {
-  int opened = 0;
-  Status open_status = Status::ok;
-  bool opens = true;
-  std::vector<Request> received;
-  Transport::Handlers handlers;
-};
-
-class ScriptedTransport : public Transport {
- public:
-  ScriptedTransport(asio::io_context& io, Script& script) : io_(io), script_(script) {}
-  void open(Handlers handlers) override {
-    ++script_.opened;
-    script_.handlers = std::move(handlers);
-    if (script_.opens) asio::post(io_, [this] { script_.handlers.opened({script_.open_status, {}, {}}); });
-  }
-  void send(std::span<const std::byte> body) override { script_.received.push_back(decode_request(body).request); }
-  void close() override {}
-
- private:
-  asio::io_context& io_;
-  Script& script_;
-};
-
-class CallsTest : public ::testing::Test {
- public:
-  ~CallsTest() override {
-    if (calls_) calls_->close();
-  }
-
- protected:
-  void start(std::chrono::milliseconds timeout) {
-    calls_ = std::make_shared<Calls>(io_, std::make_unique<ScriptedTransport>(io_, script_), timeout);
-  }
-  void get(int number) {
-    Request request;
-    request.operation = Operation::get_ep;
-    request.name = std::to_string(number);
-    calls_->call(request, {}, [this, number](const Reply& reply) { ended_[number] = reply.status; });
-  }
-  void reply(std::uint64_t id, Status status) {
-    Reply reply;
-    reply.id = id;
-    reply.operation = static_cast<std::uint8_t>(Operation::get_ep);
-    reply.status = status;
-    script_.handlers.received(encode(reply));
-  }
-  bool wait_received(std::size_t count) {
-    return run_until(io_, [&] { return script_.received.size() >= count; });
-  }
-
-  asio::io_context io_;
-  Script script_;
-  std::shared_ptr<Calls> calls_;
-  std::map<int, Status> ended_;
-};
 
 TEST_F(CallsTest, RepliesMayComeInAnyOrder) {
   start(test_limit);

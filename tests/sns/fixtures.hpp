@@ -42,6 +42,13 @@ inline Address v6(std::uint8_t last, std::uint16_t port) {
   return address;
 }
 
+/// A residence whose mark is all `mark`.
+inline Residence at(std::uint64_t generation, std::uint8_t mark = 1) {
+  Residence residence{generation, {}};
+  residence.mark.fill(std::byte{mark});
+  return residence;
+}
+
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -71,7 +78,7 @@ bool run_until(asio::io_context& io, Ready ready) {
       return false;
     }
     io.restart();
-    io.run_for(std::chrono::milliseconds(20));
+    io.run_one_for(std::chrono::milliseconds(20));
   }
   return true;
 }
@@ -81,22 +88,27 @@ class Asker {
  public:
   Asker(asio::io_context& io, Client& client) : io_(io), client_(client) {}
 
-  Status new_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation = 1,
+  Status new_ep(const EndpointName& name, const KeyPair& key, const Residence& residence = at(1),
                 std::vector<Address> addresses = {v4(1, 4700)}) {
     return wait([&](auto done) {
-      client_.new_ep(name, key, generation, std::move(addresses),
-                     [this, done](Status status, std::optional<Certificate> made) {
-                       certificate = std::move(made);
-                       done(status);
-                     });
+      client_.new_ep(name, key, residence, std::move(addresses), [this, done](Status status, const auto& made) {
+        registered = made;
+        done(status);
+      });
     });
   }
-  Status change_ep(const EndpointName& name, const KeyPair& key, std::uint64_t generation,
-                   std::vector<Address> addresses) {
-    return wait([&](auto done) { client_.change_ep(name, key, generation, std::move(addresses), done); });
+  Status change_ep(const EndpointName& name, const KeyPair& key, const Residence& residence,
+                   std::vector<Address> addresses, bool certify = false) {
+    return wait([&](auto done) {
+      client_.change_ep(name, key, residence, std::move(addresses), certify,
+                        [this, done](Status status, const auto& made) {
+                          registered = made;
+                          done(status);
+                        });
+    });
   }
-  Status del_ep(const EndpointName& name, const KeyPair& key) {
-    return wait([&](auto done) { client_.del_ep(name, key, done); });
+  Status del_ep(const EndpointName& name, const KeyPair& key, const Residence& residence = at(1)) {
+    return wait([&](auto done) { client_.del_ep(name, key, residence, done); });
   }
   Status get_ep(const EndpointName& name) {
     return wait([&](auto done) {
@@ -106,14 +118,16 @@ class Asker {
       });
     });
   }
-  Status new_service(const ServiceName& name, const KeyPair& key, std::uint16_t port = 0) {
-    return wait([&](auto done) { client_.new_service(name, key, done, port); });
+  Status new_service(const ServiceName& name, const KeyPair& key, const Residence& residence = at(1),
+                     std::uint16_t port = 0) {
+    return wait([&](auto done) { client_.new_service(name, key, residence, done, port); });
   }
-  Status change_service(const ServiceName& name, const KeyPair& key, std::uint16_t port) {
-    return wait([&](auto done) { client_.change_service(name, key, port, done); });
+  Status change_service(const ServiceName& name, const KeyPair& key, std::uint16_t port,
+                        const Residence& residence = at(1)) {
+    return wait([&](auto done) { client_.change_service(name, key, residence, port, done); });
   }
-  Status del_service(const ServiceName& name, const KeyPair& key) {
-    return wait([&](auto done) { client_.del_service(name, key, done); });
+  Status del_service(const ServiceName& name, const KeyPair& key, const Residence& residence = at(1)) {
+    return wait([&](auto done) { client_.del_service(name, key, residence, done); });
   }
   Status get_service(const ServiceName& name) {
     return wait([&](auto done) {
@@ -124,7 +138,7 @@ class Asker {
     });
   }
 
-  std::optional<Certificate> certificate;
+  Client::Registered registered;
   EndpointInfo info;
 
  private:

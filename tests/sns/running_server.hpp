@@ -1,10 +1,12 @@
 // A name server on loopback for tests, and connections to it by hand.
 #pragma once
 
+#include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
+#include <csignal>
 #include <functional>
 #include <future>
 #include <thread>
@@ -22,8 +24,9 @@ using std::chrono::milliseconds;
 // A name server on a thread of its own, as if it were another process.
 class RunningServer {
  public:
-  RunningServer(const std::filesystem::path& folder, const Tcp::endpoint& listen, ServerLimits limits = {})
-      : responder_(Storage::open(folder, "verkstad.net", real_time())),
+  RunningServer(const std::filesystem::path& folder, const Tcp::endpoint& listen, ServerLimits limits = {},
+                std::chrono::seconds lease = default_lease)
+      : responder_(open(folder), lease),
         ca_(responder_.authority().certificate()),
         member_(responder_.admit(KeyPair::generate(), real_time())),
         server_(std::make_unique<Server>(io_, responder_, listen, limits)),
@@ -46,6 +49,11 @@ class RunningServer {
   [[nodiscard]] std::size_t connections() {
     return ask<std::size_t>([this] { return server_->connections(); });
   }
+  /// Done by the server's thread, between its own work.
+  template <class Result = bool>
+  Result with_responder(std::function<Result(Responder&)> what) {
+    return ask<Result>([&] { return what(responder_); });
+  }
   [[nodiscard]] JoinToken token(std::chrono::seconds expires) {
     JoinToken made{"verkstad.net", {address()}, ca_.fingerprint(), {}};
     made.secret[0] = static_cast<std::byte>(++tokens_);
@@ -56,6 +64,10 @@ class RunningServer {
   }
 
  private:
+  static Storage open(const std::filesystem::path& folder) {
+    std::signal(SIGPIPE, SIG_IGN);  // as the server wants it
+    return Storage::open(folder, "verkstad.net", real_time());
+  }
   template <class Result>
   Result ask(std::function<Result()> what) {
     std::promise<Result> promise;
@@ -84,8 +96,9 @@ inline bool has_ipv6() {
 
 class ServerTest : public ::testing::Test {
  protected:
-  void start(const char* address = "127.0.0.1", std::uint16_t port = 0, ServerLimits limits = {}) {
-    server_.emplace(folder_.path(), Tcp::endpoint(asio::ip::make_address(address), port), limits);
+  void start(const char* address = "127.0.0.1", std::uint16_t port = 0, ServerLimits limits = {},
+             std::chrono::seconds lease = default_lease) {
+    server_.emplace(folder_.path(), Tcp::endpoint(asio::ip::make_address(address), port), limits, lease);
   }
   Client::Config config() { return server_->member(); }
   // Whether the server still answers, to a client that has a connection and to a new one.
@@ -143,21 +156,76 @@ class ServerTest : public ::testing::Test {
 
 // A connection by hand, to send what a Client never would.
 struct RawConnection {
-  RawConnection(asio::io_context& io, const RunningServer& server)
-      : trust{"verkstad.net", server.ca().fingerprint(), server.ca()},
+  RawConnection(asio::io_context& loop, const RunningServer& server, const char* from = "127.0.0.1")
+      : io(loop),
+        trust{"verkstad.net", server.ca().fingerprint(), server.ca()},
         context(make_client_context(trust)),
         stream(io, context) {
-    stream.next_layer().connect(server.endpoint());
+    auto& socket = stream.next_layer();
+    if (server.endpoint().address().is_v4()) {
+      socket.open(Tcp::v4());
+      socket.bind({asio::ip::make_address(from), 0});
+    }
+    socket.connect(server.endpoint());
     bool ended = false;
     stream.async_handshake(asio::ssl::stream_base::client, [&](error_code error) {
       EXPECT_FALSE(error) << error.message();
       ended = true;
     });
-    run_until(io, [&] { return ended; });
+    if (!run_until(io, [&] { return ended; })) std::abort();  // the operation refers to this frame
   }
+
+  /// The request as a frame, with the next id, signed where a key is given.
+  std::vector<std::byte> frame(Request request, const KeyPair& by = {}) {
+    request.id = ++last_id;
+    auto body = encode(request);
+    if (by) {
+      const auto signature = by.sign(to_be_signed(channel_binding(stream.native_handle()), body));
+      body.insert(body.end(), signature.begin(), signature.end());
+    }
+    std::vector<std::byte> out;
+    append_frame(out, body);
+    return out;
+  }
+  void send(const Request& request, const KeyPair& by = {}) { asio::write(stream, asio::buffer(frame(request, by))); }
+
+  /// The next reply; nothing when the server has closed.
+  std::optional<Reply> receive() {
+    while (true) {
+      const auto split = split_frame(received);
+      if (split.kind == FrameSplit::Kind::complete) {
+        auto reply = decode_reply(split.body);
+        EXPECT_TRUE(reply);
+        received.erase(received.begin(), received.begin() + static_cast<std::ptrdiff_t>(split.consumed_bytes));
+        return reply;
+      }
+      std::array<std::byte, 4096> more;
+      std::optional<std::size_t> count;
+      stream.async_read_some(asio::buffer(more), [&](error_code, std::size_t got) { count = got; });
+      if (!run_until(io, [&] { return count.has_value(); })) std::abort();
+      if (*count == 0) return std::nullopt;
+      received.insert(received.end(), more.begin(), more.begin() + static_cast<std::ptrdiff_t>(*count));
+    }
+  }
+  std::optional<Reply> ask(const Request& request, const KeyPair& by = {}) {
+    send(request, by);
+    return receive();
+  }
+
+  asio::io_context& io;
   Trust trust;
   asio::ssl::context context;
   asio::ssl::stream<Tcp::socket> stream;
+  std::vector<std::byte> received;
+  std::uint64_t last_id = 0;
 };
+
+inline Request request_for(Operation operation, std::string name, const Residence& residence = at(1)) {
+  Request request;
+  request.operation = operation;
+  request.name = std::move(name);
+  request.residence = residence;
+  return request;
+}
 
 }  // namespace sessionfs::sns

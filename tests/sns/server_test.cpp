@@ -17,21 +17,22 @@ TEST_P(ServerFamilyTest, TheEightRequests) {
   Asker ask(io_, client);
   const auto file = service("file.alice@verkstad.net");
   EXPECT_EQ(ask.get_ep(alice_), Status::not_found);
-  ASSERT_EQ(ask.new_ep(alice_, key_, 1, {v4(1, 4700), v6(1, 4700)}), Status::ok);
-  ASSERT_TRUE(ask.certificate);
-  EXPECT_TRUE(verify_chain(ask.certificate->get(), server_->ca().get(), X509_PURPOSE_SSL_CLIENT, real_time()));
+  ASSERT_EQ(ask.new_ep(alice_, key_, at(1), {v4(1, 4700), v6(1, 4700)}), Status::ok);
+  ASSERT_TRUE(ask.registered.certificate);
+  EXPECT_TRUE(
+      verify_chain(ask.registered.certificate->get(), server_->ca().get(), X509_PURPOSE_SSL_CLIENT, real_time()));
   EXPECT_EQ(ask.new_ep(alice_, KeyPair::generate()), Status::exists);
   EXPECT_EQ(ask.new_service(file, key_), Status::ok);
   EXPECT_EQ(ask.get_service(file), Status::ok);
-  EXPECT_EQ(ask.info, (EndpointInfo{1, key_.public_key(), {v4(1, 4700), v6(1, 4700)}}));
+  EXPECT_EQ(ask.info, (EndpointInfo{1, key_.public_key(), {v4(1, 4700), v6(1, 4700)}, {}}));
   EXPECT_EQ(ask.change_service(file, key_, 5), Status::ok);
-  EXPECT_EQ(ask.change_ep(alice_, key_, 2, {v4(2, 4700)}), Status::ok);
-  EXPECT_EQ(ask.change_ep(alice_, key_, 1, {}), Status::stale_generation);
+  EXPECT_EQ(ask.change_ep(alice_, key_, at(2), {v4(2, 4700)}), Status::ok);
+  EXPECT_EQ(ask.change_ep(alice_, key_, at(1), {}), Status::stale_generation);
   EXPECT_EQ(ask.get_service(file), Status::ok);
   EXPECT_EQ(ask.info.addresses, std::vector{v4(2, 5)});
-  EXPECT_EQ(ask.del_ep(alice_, KeyPair::generate()), Status::bad_signature);
-  EXPECT_EQ(ask.del_service(file, key_), Status::ok);
-  EXPECT_EQ(ask.del_ep(alice_, key_), Status::ok);
+  EXPECT_EQ(ask.del_ep(alice_, KeyPair::generate(), at(2)), Status::bad_signature);
+  EXPECT_EQ(ask.del_service(file, key_, at(2)), Status::ok);
+  EXPECT_EQ(ask.del_ep(alice_, key_, at(2)), Status::ok);
   EXPECT_EQ(ask.get_ep(alice_), Status::not_found);
   EXPECT_EQ(server_->connections(), 1U) << "one connection is kept";
 }
@@ -56,7 +57,7 @@ TEST_F(ServerTest, ManyCallsAreUnderWayAtOnce) {
   ASSERT_EQ(Asker(io_, client).new_ep(alice_, key_), Status::ok);
   int ended = 0;
   for (int i = 0; i < 100; ++i) {
-    client.new_service({"s" + std::to_string(i), alice_}, key_, [&](Status status) {
+    client.new_service({"s" + std::to_string(i), alice_}, key_, at(1), [&](Status status) {
       EXPECT_EQ(status, Status::ok);
       ++ended;
     });
@@ -160,12 +161,12 @@ TEST_F(ServerTest, ARestartIsNoticedByNobody) {
   const auto port = server_->endpoint().port();
   Client client(io_, config());
   Asker ask(io_, client);
-  ASSERT_EQ(ask.new_ep(alice_, key_, 7, {v4(1, 1)}), Status::ok);
+  ASSERT_EQ(ask.new_ep(alice_, key_, at(7), {v4(1, 1)}), Status::ok);
   server_.reset();
   start("127.0.0.1", port);
   EXPECT_EQ(ask.get_ep(alice_), Status::ok);
-  EXPECT_EQ(ask.info, (EndpointInfo{7, key_.public_key(), {v4(1, 1)}}));
-  EXPECT_EQ(ask.change_ep(alice_, key_, 8, {}), Status::ok);
+  EXPECT_EQ(ask.info, (EndpointInfo{7, key_.public_key(), {v4(1, 1)}, {}}));
+  EXPECT_EQ(ask.change_ep(alice_, key_, at(8), {}), Status::ok);
   const auto ca = server_->ca().fingerprint();
   server_.reset();
   EXPECT_EQ(ask.get_ep(alice_), Status::unreachable);

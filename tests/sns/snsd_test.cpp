@@ -8,6 +8,8 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <iostream>
+#include <random>
 #include <sstream>
 
 #include "tests/sns/fixtures.hpp"
@@ -230,15 +232,124 @@ TEST_F(SnsdTest, WhatWasAnsweredWithOkOutlivesSigkill) {
     Asker ask(io_, *client);
     for (int i = 0; i < round; ++i) {
       EXPECT_EQ(ask.get_service({"file", endpoint("e" + std::to_string(i) + "@verkstad.net")}), Status::ok);
-      EXPECT_EQ(ask.info, (EndpointInfo{3, key.public_key(), {v4(7, 7)}}));
+      EXPECT_EQ(ask.info, (EndpointInfo{3, key.public_key(), {v4(7, 7)}, {}}));
     }
     const auto name = endpoint("e" + std::to_string(round) + "@verkstad.net");
     EXPECT_EQ(ask.new_ep(name, key), Status::ok);
     EXPECT_EQ(ask.new_service({"file", name}, key), Status::ok);
-    EXPECT_EQ(ask.change_ep(name, key, 3, {v4(7, 7)}), Status::ok);
+    EXPECT_EQ(ask.change_ep(name, key, at(3), {v4(7, 7)}), Status::ok);
     server->signal(SIGKILL);
     EXPECT_EQ(server->wait(), -SIGKILL);
   }
+}
+
+// Changes its endpoints as fast as they are answered, and remembers what was answered with ok.
+class Changer {
+ public:
+  Changer(asio::io_context& io, const Client::Config& config, int number)
+      : client_(io, config), own_(endpoint("w" + std::to_string(number) + "@verkstad.net")), number_(number) {}
+
+  void start() {
+    client_.new_ep(own_, key_, at(1), {v4(1, 1)}, [this](Status status, const auto&) {
+      // An answer that was lost is asked for again.
+      if (status != Status::ok) return start();
+      change();
+    });
+  }
+  void pause() { paused_ = true; }
+  void go_on() {
+    paused_ = false;
+    if (const auto step = std::exchange(next_, nullptr)) step();
+  }
+  [[nodiscard]] bool rests() const { return next_ != nullptr; }
+  // While it rests.
+  void expect_kept(Asker& ask) const {
+    ASSERT_EQ(ask.get_ep(own_), Status::ok);
+    EXPECT_EQ(ask.info.addresses.at(0).port, acknowledged_);
+    for (const auto& name : made_) EXPECT_EQ(ask.get_service({"file", name}), Status::ok) << name.str();
+  }
+  [[nodiscard]] std::size_t count() const { return count_; }
+
+ private:
+  void change() {
+    client_.change_ep(own_, key_, at(1), {v4(1, static_cast<std::uint16_t>(acknowledged_ + 1))}, false,
+                      [this](Status status, const auto&) {
+                        if (status != Status::ok) return change();
+                        ++acknowledged_;
+                        ++count_;
+                        then([this] { make(); });
+                      });
+  }
+  void make() {
+    const auto name = endpoint("w" + std::to_string(number_) + "-" + std::to_string(made_.size()) + "@verkstad.net");
+    client_.new_ep(name, key_, at(1), {}, [this, name](Status status, const auto&) {
+      if (status != Status::ok) return make();
+      serve(name);
+    });
+  }
+  void serve(const EndpointName& name) {
+    client_.new_service({"file", name}, key_, at(1), [this, name](Status status) {
+      if (status != Status::ok && status != Status::exists) return serve(name);
+      made_.push_back(name);
+      count_ += 2;
+      then([this] { change(); });
+    });
+  }
+  void then(std::function<void()> step) {
+    if (!paused_) return step();
+    next_ = std::move(step);
+  }
+
+  Client client_;
+  EndpointName own_;
+  int number_;
+  KeyPair key_ = KeyPair::generate();
+  int acknowledged_ = 1;
+  std::vector<EndpointName> made_;
+  std::size_t count_ = 0;
+  bool paused_ = false;
+  std::function<void()> next_;
+};
+
+TEST_F(SnsdTest, KilledAtAnyMomentUnderLoadItKeepsWhatItHasAcknowledged) {
+  constexpr int rounds = 50;
+  constexpr int changers = 6;
+  auto server = serve();
+  const std::string listen = served_at_;
+  const auto member = join_by(token().value());
+  std::vector<std::unique_ptr<Changer>> all;
+  for (int i = 0; i < changers; ++i) all.push_back(std::make_unique<Changer>(io_, member, i));
+  for (const auto& one : all) one->start();
+  const auto count = [&] {
+    std::size_t sum = 0;
+    for (const auto& one : all) sum += one->count();
+    return sum;
+  };
+  std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same run every time
+  for (int round = 0; round < rounds; ++round) {
+    const std::size_t mark = count() + changers + random() % 40;
+    ASSERT_TRUE(run_until(io_, [&] { return count() >= mark; }));
+    io_.run_for(std::chrono::microseconds(random() % 3000));
+    server->signal(SIGKILL);
+    EXPECT_EQ(server->wait(), -SIGKILL);
+    server = serve(listen);
+    Changer& looked_at = *all[random() % all.size()];
+    looked_at.pause();
+    ASSERT_TRUE(run_until(io_, [&] { return looked_at.rests(); }));
+    for (const auto& one : all) one->pause();
+    Client client(io_, member);
+    Asker ask(io_, client);
+    looked_at.expect_kept(ask);
+    for (const auto& one : all) one->go_on();
+  }
+  for (const auto& one : all) one->pause();
+  Client client(io_, member);
+  Asker ask(io_, client);
+  for (const auto& one : all) {
+    ASSERT_TRUE(run_until(io_, [&] { return one->rests(); }));
+    one->expect_kept(ask);
+  }
+  std::cout << count() << " changes were acknowledged in " << rounds << " rounds\n";
 }
 
 }  // namespace

@@ -35,22 +35,22 @@ class StorageTest : public ::testing::Test {
 TEST_F(StorageTest, WhatWasStoredIsLoaded) {
   {
     Storage storage = open();
-    storage.store(NewEndpoint{alice_, key_, 1, {v6(1, 4700), v4(1, 4700)}}, 3, test_time);
-    storage.store(NewEndpoint{endpoint("bob@verkstad.net"), key_, 1, {}}, 3, test_time);
-    storage.store(ChangeEndpoint{alice_, max_generation, {v4(2, 1)}}, 0, test_time);
-    storage.store(NewService{{"file", alice_}, 0}, 0, test_time);
-    storage.store(NewService{{"echo", alice_}, 7}, 0, test_time);
-    storage.store(NewService{{"gone", alice_}, 7}, 0, test_time);
-    storage.store(NewService{{"file", endpoint("bob@verkstad.net")}, 7}, 0, test_time);
-    storage.store(ChangeService{{"echo", alice_}, 8}, 0, test_time);
-    storage.store(DeleteService{{"gone", alice_}}, 0, test_time);
-    storage.store(DeleteEndpoint{endpoint("bob@verkstad.net")}, 0, test_time);
+    storage.store(NewEndpoint{alice_, key_, at(1), {v6(1, 4700), v4(1, 4700)}}, 3, test_time);
+    storage.store(NewEndpoint{endpoint("bob@verkstad.net"), key_, at(1), {}}, 3, test_time);
+    storage.store(ChangeEndpoint{alice_, at(max_generation), {v4(2, 1)}}, 0, test_time);
+    storage.store(NewService{{"file", alice_}, at(1), 0}, 0, test_time);
+    storage.store(NewService{{"echo", alice_}, at(1), 7}, 0, test_time);
+    storage.store(NewService{{"gone", alice_}, at(1), 7}, 0, test_time);
+    storage.store(NewService{{"file", endpoint("bob@verkstad.net")}, at(1), 7}, 0, test_time);
+    storage.store(ChangeService{{"echo", alice_}, at(1), 8}, 0, test_time);
+    storage.store(DeleteService{{"gone", alice_}, at(1)}, 0, test_time);
+    storage.store(DeleteEndpoint{endpoint("bob@verkstad.net"), at(1)}, 0, test_time);
   }
   const Table table = table_of(open());
   EXPECT_EQ(table.size(), 1U);
   const auto* found = table.find(alice_);
   ASSERT_NE(found, nullptr);
-  EXPECT_EQ(found->generation, max_generation);
+  EXPECT_EQ(found->residence, at(max_generation));
   EXPECT_EQ(found->key, key_);
   EXPECT_EQ(found->addresses, std::vector{v4(2, 1)});
   ASSERT_EQ(found->services.size(), 2U);
@@ -91,11 +91,12 @@ TEST_F(StorageTest, AttachMakesNothing) {
 TEST_F(StorageTest, OtherVersionsAndDamageAreRefused) {
   {
     Storage storage = open();
-    storage.store(NewEndpoint{alice_, key_, 1, {}}, 1, test_time);
+    storage.store(NewEndpoint{alice_, key_, at(1), {}}, 1, test_time);
   }
-  execute("PRAGMA user_version = 2");
+  execute("PRAGMA user_version = 3");
   EXPECT_THROW(open(), std::runtime_error);
-  execute("PRAGMA user_version = 1; UPDATE endpoints SET addresses = x'0105'");
+  EXPECT_THROW(Storage::attach(folder_.path() / "sns"), std::runtime_error);
+  execute("PRAGMA user_version = 2; UPDATE endpoints SET addresses = x'0105'");
   EXPECT_THROW(table_of(open()), std::runtime_error);
   execute("UPDATE endpoints SET addresses = x'00', public_key = x'01'");
   EXPECT_THROW(table_of(open()), std::runtime_error);
@@ -115,7 +116,8 @@ TEST_F(StorageTest, ATokenIsGoodForOneMember) {
   EXPECT_EQ(storage.redeem(other, key_, test_time).status, Status::token_unknown);
   const auto first = storage.redeem(secret, key_, test_time);
   EXPECT_EQ(first.status, Status::ok);
-  EXPECT_EQ(storage.member_key(first.id), key_);
+  EXPECT_EQ(storage.member(first.id).status, Status::ok);
+  EXPECT_EQ(storage.member(first.id).key, key_);
   EXPECT_EQ(storage.redeem(secret, KeyPair::generate().public_key(), test_time).status, Status::token_used);
   const auto again = storage.redeem(secret, key_, test_time + hours(2));
   EXPECT_EQ(again.status, Status::ok);
@@ -155,10 +157,11 @@ TEST_F(StorageTest, MembersAreKnownByTheirKey) {
   EXPECT_NE(id, 0U);
   EXPECT_EQ(storage.admit(key_, test_time), id);
   EXPECT_NE(storage.admit(KeyPair::generate().public_key(), test_time), id);
-  EXPECT_EQ(storage.member_key(id), key_);
-  EXPECT_FALSE(storage.member_key(id + 100));
-  EXPECT_FALSE(storage.member_key(0));
-  EXPECT_FALSE(storage.member_key(~MemberId{0}));
+  EXPECT_EQ(storage.member(id).status, Status::ok);
+  EXPECT_EQ(storage.member(id).key, key_);
+  EXPECT_EQ(storage.member(id + 100).status, Status::not_member);
+  EXPECT_EQ(storage.member(0).status, Status::not_member);
+  EXPECT_EQ(storage.member(~MemberId{0}).status, Status::not_member);
 }
 
 }  // namespace

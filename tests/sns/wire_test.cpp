@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::array operations{Operation::new_ep,      Operation::change_ep,   Operation::del_ep,
                                 Operation::get_ep,      Operation::new_service, Operation::change_service,
-                                Operation::del_service, Operation::get_service, Operation::join};
+                                Operation::del_service, Operation::get_service, Operation::join,
+                                Operation::watch,       Operation::unwatch};
 
 // One of each operation, with the fields that it has.
 Request sample(Operation operation) {
@@ -18,12 +19,15 @@ Request sample(Operation operation) {
   request.id = 0x0102030405060708;
   request.operation = operation;
   if (operation != Operation::join) request.name = is_about_service(operation) ? "file.a@b" : "a@b";
+  if (is_signed(operation)) {
+    request.residence.generation = 77;
+    for (std::size_t i = 0; i < sizeof(ResidenceMark); ++i) request.residence.mark[i] = static_cast<std::byte>(i);
+  }
   if (operation == Operation::new_ep || operation == Operation::change_ep) {
-    request.generation = 77;
     request.addresses = {v6(9, 4700), v4(3, 65535)};
   }
   if (operation == Operation::new_ep) request.member = 5;
-  if (operation == Operation::new_ep || operation == Operation::join)
+  if (operation == Operation::new_ep || operation == Operation::change_ep || operation == Operation::join)
     request.signing_request = {std::byte{1}, std::byte{2}, std::byte{3}};
   if (operation == Operation::new_service || operation == Operation::change_service) request.port = 80;
   if (operation == Operation::join) request.secret[15] = std::byte{9};
@@ -103,10 +107,12 @@ TEST(WireTest, RepliesComeBackAsTheyWere) {
     reply.id = 42;
     reply.operation = static_cast<std::uint8_t>(operation);
     reply.status = Status::ok;
-    if (operation == Operation::get_ep || operation == Operation::get_service)
-      reply.info = {8, {std::byte{1}}, {v4(1, 2), v6(3, 4)}};
+    if (operation == Operation::get_ep || operation == Operation::get_service || operation == Operation::watch)
+      reply.info = {8, {std::byte{1}}, {v4(1, 2), v6(3, 4)}, test_time};
     if (operation == Operation::join) reply.member = 12;
-    if (operation == Operation::join || operation == Operation::new_ep) reply.certificate.assign(300, std::byte{4});
+    if (operation == Operation::new_ep || operation == Operation::change_ep) reply.lease = std::chrono::seconds(90);
+    if (operation == Operation::join || operation == Operation::new_ep || operation == Operation::change_ep)
+      reply.certificate.assign(300, std::byte{4});
     const auto body = encode(reply);
     EXPECT_EQ(decode_reply(body), reply);
     for (std::size_t size = 0; size < body.size(); ++size)
@@ -121,6 +127,27 @@ TEST(WireTest, AnErrorHasNoFieldsAndNoClientSideStatus) {
   EXPECT_EQ(decode_reply(encode(reply)), reply);
   reply.status = Status::timed_out;
   EXPECT_FALSE(decode_reply(encode(reply)));
+}
+
+TEST(WireTest, AwaySinceIsATimeOrNone) {
+  Reply reply;
+  reply.operation = static_cast<std::uint8_t>(Operation::get_ep);
+  reply.status = Status::ok;
+  EXPECT_EQ(decode_reply(encode(reply))->info.away_since, std::nullopt);
+  reply.info.away_since = UnixTime(std::chrono::seconds(253'402'300'799));  // the last one of the year 9999
+  EXPECT_EQ(decode_reply(encode(reply)), reply);
+  *reply.info.away_since += std::chrono::seconds(1);
+  EXPECT_FALSE(decode_reply(encode(reply)));
+}
+
+TEST(WireTest, AChangeOfAnEndpointMayGoWithoutACertificate) {
+  auto request = sample(Operation::change_ep);
+  request.signing_request.clear();
+  auto body = encode(request);
+  body.resize(body.size() + sizeof(Signature));
+  const auto decoded = decode_request(body);
+  EXPECT_EQ(decoded.status, Status::ok);
+  EXPECT_EQ(decoded.request, request);
 }
 
 TEST(WireTest, FramesAreSplitWhereTheyEnd) {
