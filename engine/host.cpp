@@ -162,10 +162,16 @@ void Host::handle_stored(Session& session, std::uint64_t offset, Time now) {
   settle(session, now);
 }
 
-void Host::handle_network_change(Time now) {
-  std::vector<std::shared_ptr<Session>> all;
-  for (const auto& [key, session] : sessions_) all.push_back(session);
-  for (const auto& session : all) {
+void Host::handle_network_change(Time now) { tell_of_change(nullptr, now); }
+
+void Host::handle_moved(const EndpointName& peer, Time now) { tell_of_change(&peer, now); }
+
+// `peer`: null for the sessions with all peers.
+void Host::tell_of_change(const EndpointName* peer, Time now) {
+  std::vector<std::shared_ptr<Session>> told;
+  for (const auto& [key, session] : sessions_)
+    if (peer == nullptr || session->peer() == *peer) told.push_back(session);
+  for (const auto& session : told) {
     session->handle_network_change(now);
     settle(*session, now);
   }

@@ -99,6 +99,8 @@ class Host {
   void handle_stored(Session& session, std::uint64_t offset, Time now);
   /// Links or addresses have changed: whoever waits for a better moment tries now.
   void handle_network_change(Time now);
+  /// The name server says that `peer` is somewhere else: the same for the sessions with it.
+  void handle_moved(const EndpointName& peer, Time now);
   [[nodiscard]] std::optional<Time> next_timeout() const;
   void handle_timeout(Time now);
   /// What must be stored before anything that poll_action() gives, and before an application is answered.
@@ -137,6 +139,7 @@ class Host {
   void reply(ConnId conn, const Message& message);
   void drop_connection(ConnId conn, bool flush);
   void update_timer(Slot& slot);
+  void tell_of_change(const EndpointName* peer, Time now);
   void forget(Session& session);
   void add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now);
   std::shared_ptr<Session> find_session(const SessionId& id, const EndpointName& local, bool creator) const;

@@ -75,7 +75,6 @@ std::optional<std::string> parse_domain(std::string_view text);
 
 template <>
 struct std::hash<sessionfs::EndpointName> {
-  std::size_t operator()(const sessionfs::EndpointName& name) const noexcept {
-    return std::hash<std::string>{}(name.str());
-  }
+  // Not noexcept: by that libstdc++ knows that it is worth keeping beside each name in a table.
+  std::size_t operator()(const sessionfs::EndpointName& name) const { return std::hash<std::string>{}(name.str()); }
 };

@@ -99,6 +99,8 @@ class Session {
   [[nodiscard]] std::uint8_t last_transition() const { return last_transition_; }
   [[nodiscard]] Event last_event() const { return last_event_; }
   [[nodiscard]] Time since() const { return since_; }
+  /// When the next attempt to reach the peer begins, of one that waits for it.
+  [[nodiscard]] std::optional<Time> next_attempt() const { return retry_at_; }
   /// What is to be stored now. It says that all that was received is held: handle_stored() follows when it is stored.
   [[nodiscard]] SessionImage image() const;
 

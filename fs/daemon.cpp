@@ -60,13 +60,17 @@ class Daemon::Lock {
 Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& options)
     : io_(io),
       lock_(std::make_unique<Lock>(made(options.state))),
-      signals_(io, SIGTERM, SIGINT),
+      signals_(io, SIGTERM, SIGINT, SIGHUP),
       retry_(io),
       runtime_(io, config.buffer_bytes, config.durability),
-      names_(io, config, options.state, [this] { network_changed(); }),
-      residents_(io, runtime_, names_, options.state, config.durability),
+      authorities_(options.state / authorities_name),
+      names_(io, config, options.state, authorities_, [this] { network_changed(); }),
+      peers_(std::make_shared<Peers>(
+          io, names_, authorities_, [this](const EndpointName& name) { return residents_.find(name) != nullptr; },
+          [this](const EndpointName& peer) { peer_moved(peer); })),
+      residents_(io, runtime_, names_, peers_, options.state, config.durability),
       documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
-      operations_(runtime_, residents_, names_, documents_) {
+      operations_(runtime_, residents_, names_, *peers_, documents_) {
   connect_parts(config);
   names_.start(listener_->port(), options.mountpoint);
   residents_.set_default_name(config.endpoint);
@@ -87,9 +91,7 @@ void Daemon::connect_parts(const Config& config) {
   runtime_.set_hooks({
       .resolve =
           [this](const EndpointName& peer, const std::string& service, bool first,
-                 const std::function<void(Runtime::Resolved)>& done) {
-            names_.resolve(peer, service, first, residents_.find(peer) != nullptr, done);
-          },
+                 const std::function<void(Runtime::Resolved)>& done) { peers_->resolve(peer, service, first, done); },
       .identity = [this](const EndpointName& local) { return residents_.identity(local); },
       .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },
       .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },
@@ -125,8 +127,14 @@ void Daemon::network_changed() {
   runtime_.pump();
 }
 
+void Daemon::peer_moved(const EndpointName& peer) {
+  runtime_.host().handle_moved(peer, runtime_.now());
+  runtime_.pump();
+}
+
 void Daemon::keep_registered() {
   residents_.keep_registered();
+  peers_->end_old_watches();
   runtime_.pump();
   retry_.expires_after(std::chrono::milliseconds(registration_retry_ms));
   retry_.async_wait([this](const boost::system::error_code& error) {

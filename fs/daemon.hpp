@@ -16,6 +16,7 @@
 #include "fs/mount.hpp"
 #include "fs/names.hpp"
 #include "fs/operations.hpp"
+#include "fs/peers.hpp"
 #include "fs/residents.hpp"
 #include "fs/runtime.hpp"
 #include "fs/transport/listener.hpp"
@@ -54,6 +55,7 @@ class Daemon {
  private:
   void connect_parts(const Config& config);
   void network_changed();
+  void peer_moved(const EndpointName& peer);
   void keep_registered();
   void end();
 
@@ -65,7 +67,9 @@ class Daemon {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer retry_;
   Runtime runtime_;
+  Authorities authorities_;
   Names names_;
+  std::shared_ptr<Peers> peers_;
   Residents residents_;
   Documents documents_;
   Operations operations_;

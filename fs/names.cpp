@@ -16,20 +16,6 @@ constexpr const char* local_domain = "local";
 
 sns::UnixTime wall_clock() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
 
-DialFailure failure_of(sns::Status status) {
-  switch (status) {
-    case sns::Status::not_found:
-    case sns::Status::wrong_domain:
-      return DialFailure::no_endpoint;
-    case sns::Status::timed_out:
-      return DialFailure::timed_out;
-    case sns::Status::untrusted:
-      return DialFailure::untrusted;
-    default:
-      return DialFailure::unreachable;
-  }
-}
-
 }  // namespace
 
 int errno_of(sns::Status status) {
@@ -53,6 +39,7 @@ int errno_of(sns::Status status) {
       return EKEYEXPIRED;
     case sns::Status::token_used:
     case sns::Status::token_unknown:
+    case sns::Status::revoked:
     case sns::Status::untrusted:
       return EKEYREJECTED;
     case sns::Status::unsupported_version:
@@ -68,8 +55,14 @@ int errno_of(sns::Status status) {
   return EHOSTUNREACH;
 }
 
-Names::Names(asio::io_context& io, const Config& config, std::filesystem::path state, std::function<void()> changed)
-    : io_(io), config_(config), state_(std::move(state)), links_(io, std::move(changed)) {}
+Names::Names(asio::io_context& io, const Config& config, std::filesystem::path state, Authorities& authorities,
+             std::function<void()> changed)
+    : io_(io),
+      config_(config),
+      state_(std::move(state)),
+      links_(io, std::move(changed)),
+      authorities_(authorities),
+      tick_(io) {}
 
 Names::~Names() = default;
 
@@ -93,8 +86,19 @@ void Names::start_local() {
   const auto key = known ? sns::KeyPair::from_pem(read_file(key_file, sns::max_pem_bytes)) : sns::KeyPair::generate();
   if (!known) replace_file(key_file, key.pem());
   const auto membership = local_->admit(key, wall_clock());
-  authority_ = local_->authority().certificate();
+  authorities_.set(config_.domain, local_->authority().certificate());
   client_ = std::make_unique<sns::Client>(io_, *local_, membership);
+  start_tick();
+}
+
+void Names::start_tick() {
+  tick_.expires_after(local_tick);
+  tick_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    local_->tick(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_),
+                 wall_clock());
+    start_tick();
+  });
 }
 
 void Names::use(const sns::Membership& membership) {
@@ -102,10 +106,25 @@ void Names::use(const sns::Membership& membership) {
     throw std::runtime_error("sessionfs: this state is a member of " + membership.domain + ", not of " +
                              config_.domain + "; name another folder with --state");
   sns::Client::Config client(membership);
-  if (const auto place = config_.sns.find(membership.domain); place != config_.sns.end())
-    client.servers.insert(client.servers.begin(), place->second.str());
-  authority_ = membership.ca;
+  const auto place = config_.sns.find(membership.domain);
+  client.ask_dns = place == config_.sns.end();
+  if (!client.ask_dns) client.servers.insert(client.servers.begin(), place->second.str());
+  authorities_.set(membership.domain, membership.ca);
   client_ = std::make_unique<sns::Client>(io_, client);
+}
+
+sns::Client* Names::client_of(const std::string& domain) {
+  if (!joined() || domain == config_.domain) return client_.get();
+  if (const auto found = foreign_.find(domain); found != foreign_.end()) return found->second.get();
+  if (foreign_.size() >= max_foreign_domains) return nullptr;
+  sns::Client::Config client;
+  client.domain = domain;
+  const auto place = config_.sns.find(domain);
+  client.ask_dns = place == config_.sns.end();
+  if (!client.ask_dns) client.servers = {place->second.str()};
+  client.ca = authorities_.get(domain);
+  client.first_use = !client.ca;
+  return (foreign_[domain] = std::make_unique<sns::Client>(io_, client)).get();
 }
 
 void Names::join(const std::string& token, std::function<void(int error, const std::string& why)> done) {
@@ -134,37 +153,7 @@ void Names::join(const std::string& token, std::function<void(int error, const s
 
 void Names::handle_network_change() {
   if (joined() && !local_) client_->reconnect();
-}
-
-void Names::resolve(const EndpointName& peer, const std::string& service, bool first, bool resides_here,
-                    const std::function<void(Runtime::Resolved)>& done) {
-  if (!joined()) return asio::post(io_, [done] { done(DialFailure::unreachable); });
-  auto found = [this, peer, first, resides_here, done](sns::Status status, const sns::EndpointInfo& info) {
-    resolved(peer, first, resides_here, status, info, done);
-  };
-  if (first) {
-    client_->get_service({service, peer}, std::move(found));
-  } else {
-    client_->get_ep(peer, std::move(found));
-  }
-}
-
-void Names::resolved(const EndpointName& peer, bool first, bool resides_here, sns::Status status,
-                     const sns::EndpointInfo& info, const std::function<void(Runtime::Resolved)>& done) {
-  if (resides_here && (status == sns::Status::ok || !first)) return done(own_addresses());
-  if (status == sns::Status::ok) {
-    Runtime::Addresses addresses;
-    for (const auto& address : info.addresses) addresses.push_back(sns::to_endpoint(address));
-    if (addresses.empty()) return done(DialFailure::unreachable);
-    if (known_.size() >= max_cached_residences) known_.clear();
-    known_[peer] = addresses;
-    return done(addresses);
-  }
-  // Sessions that stand go on between known places while the name server is away.
-  const auto known = known_.find(peer);
-  const bool away = status == sns::Status::unreachable || status == sns::Status::timed_out;
-  if (away && !first && known != known_.end()) return done(known->second);
-  done(failure_of(status));
+  for (const auto& [domain, client] : foreign_) client->reconnect();
 }
 
 Runtime::Addresses Names::own_addresses() const {

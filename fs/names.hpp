@@ -1,8 +1,14 @@
-// This host and the name servers: its membership of a domain, where its endpoints are announced, and where others are.
+// This host and the name servers: its membership of a domain, where its endpoints are announced, and whom to ask for
+// the endpoints of each domain.
+//
+// The server of a domain is where the configuration's [sns] says; else where the token of this host said, for its own
+// domain, and where DNS says (thesis, 3.3.4).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -12,6 +18,7 @@
 
 #include "engine/name.hpp"
 #include "engine/session.hpp"
+#include "fs/authorities.hpp"
 #include "fs/config.hpp"
 #include "fs/links.hpp"
 #include "fs/runtime.hpp"
@@ -20,13 +27,16 @@
 
 namespace sessionfs::fs {
 
-/// Residences remembered for the time when the name server cannot be asked.
-inline constexpr std::size_t max_cached_residences = 4096;
+/// Other domains whose name servers are asked; an endpoint of one more is unreachable.
+inline constexpr std::size_t max_foreign_domains = 1024;
+/// How often the name server in this daemon looks for leases that have run out.
+inline constexpr std::chrono::seconds local_tick{1};
 
 class Names {
  public:
   /// `changed` is called when links or addresses of this host have changed.
-  Names(boost::asio::io_context& io, const Config& config, std::filesystem::path state, std::function<void()> changed);
+  Names(boost::asio::io_context& io, const Config& config, std::filesystem::path state, Authorities& authorities,
+        std::function<void()> changed);
   ~Names();
 
   /// Joins the domain's name server by what is stored; for the domain `local` starts the one of this daemon.
@@ -37,10 +47,10 @@ class Names {
   [[nodiscard]] bool joined() const { return client_ != nullptr; }
   /// Whether the domain's name server is this daemon's own.
   [[nodiscard]] bool serves_domain() const { return local_ != nullptr; }
-  /// The name server's client; null before joined().
+  /// The client of this domain's name server; null before joined().
   [[nodiscard]] sns::Client* client() { return client_.get(); }
-  /// The authority that signs this domain's names; null before joined().
-  [[nodiscard]] X509* authority() const { return authority_.get(); }
+  /// That of any domain's; null when it cannot be asked: before joined(), and above max_foreign_domains.
+  [[nodiscard]] sns::Client* client_of(const std::string& domain);
 
   /// Becomes a member by a token of `snsd token`. `done` gets an errno and, where it is not 0, one line that says why.
   void join(const std::string& token, std::function<void(int error, const std::string& why)> done);
@@ -48,11 +58,8 @@ class Names {
   /// Links or addresses have changed: the name server is reached by a new connection from now on.
   void handle_network_change();
 
-  /// Where `peer` is; `first`: its `service` is asked for too, and must exist. `resides_here`: it is one of ours, which
-  /// is reached without any network.
-  void resolve(const EndpointName& peer, const std::string& service, bool first, bool resides_here,
-               const std::function<void(Runtime::Resolved)>& done);
-
+  /// Where this host reaches its own endpoints.
+  [[nodiscard]] Runtime::Addresses own_addresses() const;
   /// Where the endpoints of this host can be reached now.
   [[nodiscard]] std::vector<sns::Address> residence() const;
 
@@ -67,9 +74,7 @@ class Names {
   void start_local();
   void use(const sns::Membership& membership);
   [[nodiscard]] std::filesystem::path membership_file() const;
-  [[nodiscard]] Runtime::Addresses own_addresses() const;
-  void resolved(const EndpointName& peer, bool first, bool resides_here, sns::Status status,
-                const sns::EndpointInfo& info, const std::function<void(Runtime::Resolved)>& done);
+  void start_tick();
 
   boost::asio::io_context& io_;
   const Config& config_;
@@ -77,10 +82,12 @@ class Names {
   Links links_;
   std::uint16_t port_ = 0;
   std::string mountpoint_;
+  Authorities& authorities_;
   std::unique_ptr<sns::Responder> local_;
-  sns::Certificate authority_;
+  boost::asio::steady_timer tick_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::unique_ptr<sns::Client> client_;
-  std::unordered_map<EndpointName, Runtime::Addresses> known_;
+  std::unordered_map<std::string, std::unique_ptr<sns::Client>> foreign_;  // by domain
 };
 
 /// The errno that says what a name server's answer means to a caller of mkdir, touch or cat.

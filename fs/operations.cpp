@@ -21,8 +21,8 @@ struct Operations::Pending {
   }
 };
 
-Operations::Operations(Runtime& runtime, Residents& residents, Names& names, Documents& documents)
-    : runtime_(runtime), residents_(residents), names_(names), documents_(documents) {
+Operations::Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Documents& documents)
+    : runtime_(runtime), residents_(residents), names_(names), peers_(peers), documents_(documents) {
   clock_gettime(CLOCK_REALTIME, &started_);
 }
 

@@ -14,6 +14,7 @@
 
 #include "fs/documents.hpp"
 #include "fs/nodes.hpp"
+#include "fs/peers.hpp"
 #include "fs/residents.hpp"
 #include "fs/runtime.hpp"
 
@@ -21,7 +22,7 @@ namespace sessionfs::fs {
 
 class Operations {
  public:
-  Operations(Runtime& runtime, Residents& residents, Names& names, Documents& documents);
+  Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Documents& documents);
 
   /// For fuse_session_new(), with `this` as user data.
   static const fuse_lowlevel_ops& table();
@@ -113,6 +114,7 @@ class Operations {
   Runtime& runtime_;
   Residents& residents_;
   Names& names_;
+  Peers& peers_;
   Documents& documents_;
   NodeTable<SessionNode> sessions_;
   NodeTable<ServiceNode> services_;

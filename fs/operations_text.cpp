@@ -177,8 +177,11 @@ std::string Operations::endpoint_status(const Resident& resident) {
       const auto remote = connection->remote_endpoint();
       text += " remote=" + remote.address().to_string() + ":" + std::to_string(remote.port());
     }
+    if (const auto next = session->next_attempt()) text += " next-attempt=" + seconds_since(now, std::max(*next, now));
     text += " last=T" + std::to_string(session->last_transition()) + ":" + std::string(name_of(session->last_event())) +
             "\n";
+    if (const auto away = peers_.away_since(session->peer()); away && session->state() != State::active)
+      text += "waits: " + name + " for " + session->peer().str() + ", away since " + sns::to_text(*away) + "\n";
     if (const auto* unsure = runtime_.unsure(*session)) text += "unsure: " + name + " " + describe(*unsure) + "\n";
   }
   return text;

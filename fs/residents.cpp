@@ -12,10 +12,15 @@
 
 namespace sessionfs::fs {
 
-Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state,
-                     Durability durability)
-    : io_(io), runtime_(runtime), names_(names), state_(std::move(state)), durability_(durability) {
-  for (const char* name : {endpoints_name, creating_name})
+Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::shared_ptr<Trust> trust,
+                     std::filesystem::path state, Durability durability)
+    : io_(io),
+      runtime_(runtime),
+      names_(names),
+      trust_(std::move(trust)),
+      state_(std::move(state)),
+      durability_(durability) {
+  for (const char* name : {endpoints_name, creating_name, residences_name})
     if (std::filesystem::create_directories(state_ / name))
       std::filesystem::permissions(state_ / name, std::filesystem::perms::owner_all);
 }
@@ -52,8 +57,7 @@ const TlsIdentity* Residents::identity_for_sni(std::string_view sni) const {
 
 std::shared_ptr<const TlsIdentity> Residents::make_identity(const EndpointName& name, const sns::KeyPair& key,
                                                             const sns::Certificate& certificate) {
-  auto identity =
-      std::make_shared<const TlsIdentity>(certificate.get(), key.get(), std::vector<X509*>{names_.authority()});
+  auto identity = std::make_shared<const TlsIdentity>(certificate.get(), key.get(), trust_);
   by_sni_[identity->sni()] = name;
   identities_[name] = identity;
   return identity;
@@ -69,6 +73,7 @@ Resident& Residents::add(const EndpointName& name, std::uint64_t generation, sns
   resident.name = name;
   resident.key = std::move(key);
   resident.certificate = std::move(certificate);
+  resident.mark = mark_of(name);
   by_serial_[resident.serial] = name;
   runtime_.host().add_endpoint(name, generation, runtime_.now());
   return resident;
@@ -83,34 +88,61 @@ sns::KeyPair Residents::key_to_create(const EndpointName& name) const {
   return key;
 }
 
+std::filesystem::path Residents::mark_file(const EndpointName& name) const {
+  return state_ / residences_name / name.str();
+}
+
+bool Residents::has_mark(const EndpointName& name) const {
+  std::error_code none;
+  return std::filesystem::file_size(mark_file(name), none) == sizeof(sns::ResidenceMark) && !none;
+}
+
+// Made when there is none.
+sns::ResidenceMark Residents::mark_of(const EndpointName& name) const {
+  sns::ResidenceMark mark{};
+  if (!has_mark(name)) {
+    const auto made = random_bytes(mark.size());
+    replace_file(mark_file(name), {reinterpret_cast<const char*>(made.data()), made.size()});
+  }
+  const std::string kept = read_file(mark_file(name), mark.size());
+  std::ranges::copy(std::as_bytes(std::span(kept)).first(mark.size()), mark.begin());
+  return mark;
+}
+
+sns::Residence Residents::residence_of(const Resident& resident) const {
+  return {runtime_.host().find_endpoint(resident.name)->generation, resident.mark};
+}
+
 void Residents::create(const EndpointName& name, Done done) {
   const auto fail = [&](int error) { boost::asio::post(io_, [done, error] { done(error); }); };
   if (find(name) != nullptr || creating_.contains(name)) return fail(EEXIST);
   if (name.domain() != names_.domain() || !names_.joined()) return fail(EACCES);
   sns::KeyPair key;
+  sns::Residence residence{first_generation, {}};
   try {
     key = key_to_create(name);
+    residence.mark = mark_of(name);
   } catch (const std::exception& error) {
     spdlog::error("{}: cannot be created: {}", name.str(), error.what());
     return fail(EIO);
   }
   creating_.insert(name);
-  names_.client()->new_ep(name, key, 1, names_.residence(),
-                          [this, name, key, done](sns::Status status, std::optional<sns::Certificate> certificate) {
+  names_.client()->new_ep(name, key, residence, names_.residence(),
+                          [this, name, key, done](sns::Status status, const sns::Client::Registered& registered) {
                             creating_.erase(name);
                             std::error_code ignored;
-                            if (status == sns::Status::exists)
+                            if (status == sns::Status::exists) {
                               std::filesystem::remove(state_ / creating_name / name.str(), ignored);
-                            if (status != sns::Status::ok || !certificate) return done(errno_of(status));
-                            done(created(name, key, std::move(*certificate)));
+                              std::filesystem::remove(mark_file(name), ignored);
+                            }
+                            done(status == sns::Status::ok ? created(name, key, registered) : errno_of(status));
                           });
 }
 
-int Residents::created(const EndpointName& name, const sns::KeyPair& key, sns::Certificate certificate) {
+int Residents::created(const EndpointName& name, const sns::KeyPair& key, const sns::Client::Registered& registered) {
   try {
-    Resident& resident = add(name, 1, key, std::move(certificate));
-    resident.registration = "registered";
-    resident.registered = true;
+    Resident& resident = add(name, first_generation, key, *registered.certificate);
+    announced(resident, sns::Status::ok, {std::nullopt, registered.lease});
     if (const int error = save(resident); error != 0) {
       removed(name);
       return error;
@@ -137,7 +169,7 @@ void Residents::remove(const EndpointName& name, const Done& done) {
     done(0);
   };
   if (!names_.joined()) return boost::asio::post(io_, [done] { done(EHOSTUNREACH); });
-  names_.client()->del_ep(name, resident->key, gone);
+  names_.client()->del_ep(name, resident->key, residence_of(*resident), gone);
 }
 
 void Residents::removed(const EndpointName& name) {
@@ -149,6 +181,7 @@ void Residents::removed(const EndpointName& name) {
   residents_.erase(found);
   // Identity and record stay for what its sessions still deliver.
   std::error_code ignored;
+  std::filesystem::remove(mark_file(name), ignored);
   std::filesystem::rename(folder(name) / record_name, folder(name) / removed_name, ignored);
   clean_up(name);
 }
@@ -190,7 +223,7 @@ void Residents::forgotten(const Session& session) {
 void Residents::add_service(Resident& resident, const std::string& service, const Done& done) {
   if (!names_.joined()) return boost::asio::post(io_, [done] { done(EHOSTUNREACH); });
   const EndpointName name = resident.name;
-  names_.client()->new_service({service, name}, resident.key, [this, name, service, done](sns::Status status) {
+  const auto made = [this, name, service, done](sns::Status status) {
     Resident* owner = find(name);
     if (owner == nullptr) return done(ESTALE);
     // The name server may still have it from before; this endpoint is the one that may say so.
@@ -200,7 +233,8 @@ void Residents::add_service(Resident& resident, const std::string& service, cons
     const int error = save(*owner);
     if (error != 0 && fresh) services.erase(service);
     done(error);
-  });
+  };
+  names_.client()->new_service({service, name}, resident.key, residence_of(resident), made);
 }
 
 void Residents::remove_service(Resident& resident, const std::string& service) {
@@ -208,7 +242,7 @@ void Residents::remove_service(Resident& resident, const std::string& service) {
   (void)save(resident);
   runtime_.pump();
   if (!names_.joined()) return;
-  names_.client()->del_service({service, resident.name}, resident.key, [](sns::Status) {});
+  names_.client()->del_service({service, resident.name}, resident.key, residence_of(resident), [](sns::Status) {});
 }
 
 // --- rules --------------------------------------------------------------------------------------------------------
@@ -242,48 +276,52 @@ int Residents::set_policy(Resident& resident, const std::string& text) {
 // --- the name server ----------------------------------------------------------------------------------------------
 
 void Residents::announce() {
-  registration_delay_ = first_registration_delay;
-  for (auto& [name, resident] : residents_) announce(resident);
+  for (auto& [name, resident] : residents_) {
+    resident.retry_delay = first_registration_delay;
+    announce(resident);
+  }
 }
 
+// Claims the residence where that has not been done, and says that it goes on, and where.
 void Residents::announce(Resident& resident) {
-  if (!names_.joined() || resident.superseded) return;
-  const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
-  names_.client()->change_ep(resident.name, resident.key, endpoint->generation, names_.residence(),
-                             [this, name = resident.name](sns::Status status) {
-                               Resident* owner = find(name);
-                               if (owner == nullptr) return;
-                               owner->registered = status == sns::Status::ok;
-                               owner->superseded = status == sns::Status::stale_generation;
-                               owner->registration = owner->registered ? "registered"
-                                                     : owner->superseded
-                                                         ? "superseded: it resides elsewhere with a higher generation"
-                                                         : std::string(sns::describe(status));
-                               // A name server that was set back to an older state has forgotten it.
-                               if (status == sns::Status::not_found) renew(*owner);
+  if (!names_.joined() || resident.given_up) return;
+  resident.announce_at = runtime_.now() + resident.retry_delay;
+  resident.retry_delay = std::min(2 * resident.retry_delay, last_registration_delay);
+  const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
+  names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(),
+                             resident.certificate.not_after() < soon,
+                             [this, name = resident.name](sns::Status status, const auto& registered) {
+                               if (Resident* owner = find(name)) announced(*owner, status, registered);
                              });
 }
 
-// A new certificate for the same key, and with it the place in the name server's table.
-void Residents::renew(Resident& resident) {
-  const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
+void Residents::announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered) {
+  // A name server that was set back to an older state has forgotten it.
+  if (status == sns::Status::not_found) return register_again(resident);
+  resident.given_up = status == sns::Status::stale_generation || status == sns::Status::revoked;
+  resident.registration = status == sns::Status::ok ? "registered" : std::string(sns::describe(status));
+  if (status == sns::Status::stale_generation)
+    resident.registration = "superseded: it resides elsewhere with a higher generation";
+  if (status != sns::Status::ok) return;
+  resident.retry_delay = first_registration_delay;
+  resident.announce_at = runtime_.now() + std::max<Duration>(registered.lease / renewals_in_a_lease, min_renewal);
+  if (!registered.certificate) return;
+  resident.certificate = *registered.certificate;
+  (void)make_identity(resident.name, resident.key, resident.certificate);
+  (void)save(resident);
+}
+
+void Residents::register_again(Resident& resident) {
   names_.client()->new_ep(
-      resident.name, resident.key, endpoint->generation, names_.residence(),
-      [this, name = resident.name](sns::Status status, std::optional<sns::Certificate> certificate) {
+      resident.name, resident.key, residence_of(resident), names_.residence(),
+      [this, name = resident.name](sns::Status status, const auto& registered) {
         Resident* owner = find(name);
         if (owner == nullptr) return;
-        if (status != sns::Status::ok || !certificate) {
-          owner->registered = false;
-          owner->registration = "its certificate cannot be renewed: " + std::string(sns::describe(status));
-          return;
-        }
-        owner->certificate = std::move(*certificate);
-        owner->registered = true;
-        owner->registration = "registered";
-        (void)make_identity(name, owner->key, owner->certificate);
-        (void)save(*owner);
+        if (status == sns::Status::not_found) status = sns::Status::internal;
+        announced(*owner, status, registered);
+        if (status != sns::Status::ok) return;
         for (const auto& [service, listening] : runtime_.host().find_endpoint(name)->services)
-          names_.client()->new_service({service, name}, owner->key, [](sns::Status) {});
+          names_.client()->new_service({service, name}, owner->key, residence_of(*owner), [](sns::Status) {});
       });
 }
 
@@ -305,25 +343,16 @@ void Residents::ensure_default() {
 void Residents::keep_registered() {
   if (!names_.joined()) return;
   if (!std::exchange(was_joined_, true)) load();
-  const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
-  const auto waits = [&](const Resident& resident) {
-    return !resident.superseded && (!resident.registered || resident.certificate.not_after() < soon);
-  };
-  const bool complete = find(default_name_) != nullptr &&
-                        std::ranges::none_of(residents_, [&](const auto& entry) { return waits(entry.second); });
-  if (complete) registration_delay_ = first_registration_delay;
-  if (complete || runtime_.now() < next_registration_) return;
-  next_registration_ = runtime_.now() + registration_delay_ - first_registration_delay / 2;
-  registration_delay_ = std::min(2 * registration_delay_, last_registration_delay);
-  ensure_default();
-  for (auto& [name, resident] : residents_) {
-    if (!waits(resident)) continue;
-    if (resident.certificate.not_after() < soon) {
-      renew(resident);
-    } else {
-      announce(resident);
-    }
+  const Time now = runtime_.now();
+  if (find(default_name_) != nullptr) {
+    default_delay_ = first_registration_delay;
+  } else if (now >= next_default_) {
+    next_default_ = now + default_delay_ - first_registration_delay / 2;
+    default_delay_ = std::min(2 * default_delay_, last_registration_delay);
+    ensure_default();
   }
+  for (auto& [name, resident] : residents_)
+    if (now >= resident.announce_at) announce(resident);
 }
 
 std::vector<std::string> Residents::troubles() const {

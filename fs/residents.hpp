@@ -6,6 +6,9 @@
 //   STATE/endpoints/NAME/.removed  the record of one that was removed, until its sessions have delivered everything
 //   STATE/creating/NAME            the key of one that is being created: a name server that has answered too late has
 //                                  given the name to this key
+//   STATE/residences/NAME          the mark of its residence here (see sns/types.hpp). An endpoint that is found
+//   without
+//                                  one has come from elsewhere: a new residence, with the next generation
 //
 // All calls come from the event loop. What has to ask the name server answers by a callback with an errno, 0 for
 // success, within the name server client's time limit.
@@ -34,6 +37,7 @@ namespace sessionfs::fs {
 // In the state directory.
 inline constexpr const char* endpoints_name = "endpoints";
 inline constexpr const char* creating_name = "creating";
+inline constexpr const char* residences_name = "residences";
 inline constexpr const char* record_name = ".endpoint";
 inline constexpr const char* removed_name = ".removed";
 inline constexpr const char* ended_name = "ended";
@@ -41,9 +45,14 @@ inline constexpr const char* damaged_suffix = ".damaged";
 inline constexpr const char* documents_name = "documents";
 inline constexpr const char* sessions_name = "sessions";
 
-/// Between two attempts to tell the name server where an endpoint is: doubled from the first to the last.
+/// Between two attempts to tell the name server where an endpoint is: doubled from the first to the last. When it has
+/// been told, it is told again each time that a part of the lease has passed.
 inline constexpr Duration first_registration_delay = std::chrono::seconds(2);
 inline constexpr Duration last_registration_delay = std::chrono::seconds(16);
+inline constexpr int renewals_in_a_lease = 3;
+inline constexpr Duration min_renewal = std::chrono::milliseconds(500);
+/// Of an endpoint that has never been elsewhere.
+inline constexpr std::uint64_t first_generation = 1;
 /// An endpoint gets a new certificate when the present one is valid for less than this.
 inline constexpr std::chrono::seconds renewal_time = sns::endpoint_lifetime / 3;
 
@@ -57,16 +66,18 @@ struct Resident {
   std::string access;
   std::string last_error;  // of the last command that failed, for `status`
   std::string registration = "not registered yet";
-  bool registered = false;
-  bool superseded = false;  // the name server knows a newer residence: this one no longer asks
+  sns::ResidenceMark mark{};
+  Time announce_at{};  // when the name server is to be told next
+  Duration retry_delay = first_registration_delay;
+  bool given_up = false;  // the name server knows a newer residence, or has revoked the key: nobody is asked any more
 };
 
 class Residents {
  public:
   using Done = std::function<void(int error)>;
 
-  Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::filesystem::path state,
-            Durability durability);
+  Residents(boost::asio::io_context& io, Runtime& runtime, Names& names, std::shared_ptr<Trust> trust,
+            std::filesystem::path state, Durability durability);
 
   /// Loads the endpoints of the state directory that are not loaded yet, and their sessions. One that is damaged is set
   /// aside with a message; one of another domain is left where it is. Throws when a record or session cannot be read.
@@ -114,7 +125,7 @@ class Residents {
 
  private:
   Resident& add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key, sns::Certificate certificate);
-  int created(const EndpointName& name, const sns::KeyPair& key, sns::Certificate certificate);
+  int created(const EndpointName& name, const sns::KeyPair& key, const sns::Client::Registered& registered);
   std::shared_ptr<const TlsIdentity> make_identity(const EndpointName& name, const sns::KeyPair& key,
                                                    const sns::Certificate& certificate);
   void removed(const EndpointName& name);
@@ -123,6 +134,10 @@ class Residents {
   [[nodiscard]] int save(const Resident& resident);
   [[nodiscard]] std::filesystem::path folder(const EndpointName& name) const;
   [[nodiscard]] sns::KeyPair key_to_create(const EndpointName& name) const;
+  [[nodiscard]] std::filesystem::path mark_file(const EndpointName& name) const;
+  [[nodiscard]] bool has_mark(const EndpointName& name) const;
+  [[nodiscard]] sns::ResidenceMark mark_of(const EndpointName& name) const;
+  [[nodiscard]] sns::Residence residence_of(const Resident& resident) const;
   void load_one(const std::filesystem::path& folder);
   void load_resident(const EndpointRecord& record);
   void load_removed(const EndpointRecord& record);
@@ -130,11 +145,13 @@ class Residents {
   void load_sessions(Endpoint& endpoint);
   void ensure_default();
   void announce(Resident& resident);
-  void renew(Resident& resident);
+  void announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered);
+  void register_again(Resident& resident);
 
   boost::asio::io_context& io_;
   Runtime& runtime_;
   Names& names_;
+  std::shared_ptr<Trust> trust_;
   std::filesystem::path state_;
   Durability durability_;
   EndpointName default_name_;
@@ -146,8 +163,8 @@ class Residents {
   std::map<std::string, std::string> not_loaded_;  // folder name to reason
   std::string default_trouble_;
   bool was_joined_ = false;
-  Duration registration_delay_ = first_registration_delay;
-  Time next_registration_{};
+  Duration default_delay_ = first_registration_delay;  // to the next attempt to make the default endpoint
+  Time next_default_{};
   std::uint64_t last_serial_ = 0;
 };
 

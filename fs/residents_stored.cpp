@@ -75,7 +75,9 @@ void Residents::load_one(const std::filesystem::path& folder) {
 }
 
 void Residents::load_resident(const EndpointRecord& record) {
-  Resident& resident = add(record.name, record.generation, sns::KeyPair::from_pem(record.private_key),
+  const bool comes_from_elsewhere = !has_mark(record.name);
+  const std::uint64_t generation = record.generation + (comes_from_elsewhere ? 1 : 0);
+  Resident& resident = add(record.name, generation, sns::KeyPair::from_pem(record.private_key),
                            sns::Certificate::from_pem(record.certificate));
   Endpoint& endpoint = *runtime_.host().find_endpoint(record.name);
   for (const auto& service : record.services) (void)endpoint.services[service];
@@ -84,6 +86,8 @@ void Residents::load_resident(const EndpointRecord& record) {
   resident.access = record.access;
   const auto access = Access::parse(record.access);
   if (const auto* rules = std::get_if<Access>(&access)) endpoint.access = *rules;
+  // A generation is stored before it is claimed.
+  if (comes_from_elsewhere) (void)save(resident);
   load_sessions(endpoint);
   on_added(resident);
 }

@@ -40,6 +40,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   }
   void on_input(std::span<const std::byte> bytes) override {
     const auto keep = shared_from_this();
+    heard_ = true;
     runtime_.host_.handle_input(id_, bytes, runtime_.now());
     runtime_.pump();
   }
@@ -52,7 +53,9 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
     const auto keep = shared_from_this();
     spdlog::debug("connection {} ended: {}", id_, why);
     runtime_.links_.erase(id_);
-    if (ready_) {
+    // A peer looks at our certificate after our side of the handshake is done.
+    const bool refused = reason == CloseReason::untrusted && !heard_;
+    if (ready_ && !refused) {
       runtime_.host_.handle_closed(id_, runtime_.now());
     } else {
       runtime_.host_.handle_dial_failed(id_, failure_of(reason), runtime_.now());
@@ -67,6 +70,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   Runtime& runtime_;
   ConnId id_;
   bool ready_ = false;
+  bool heard_ = false;
 };
 
 Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durability durability)
@@ -79,6 +83,7 @@ Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durabili
       }) {}
 
 Runtime::~Runtime() {
+  finish();
   for (const auto& [id, link] : links_) {
     if (!link->connection) continue;
     link->connection->set_handler(nullptr);
@@ -172,13 +177,17 @@ const StateFile::Unsure* Runtime::unsure(const Session& session) const {
 }
 
 void Runtime::finish() {
-  for (const auto& [session, file] : files_) {
+  if (std::exchange(finished_, true)) return;
+  const auto finish_one = [](const std::string& whose, StateFile& file) {
     try {
-      file->finish();
+      file.finish();
     } catch (const std::system_error& error) {
-      spdlog::error("{}: {}: {}", session->local().str(), session->file_name(), error.what());
+      spdlog::error("{}: {}", whose, error.what());
     }
-  }
+  };
+  for (const auto& [session, file] : files_) finish_one(session->local().str() + ": " + session->file_name(), *file);
+  // A daemon that ends before its first turn has not stored them again.
+  for (const auto& [key, file] : fresh_files_) finish_one(key.local.str(), *file);
 }
 
 void Runtime::dial(const Action& action) {

@@ -64,7 +64,8 @@ class Runtime {
   /// What nobody knows of the reading of `session` before this start; null when there is no doubt.
   [[nodiscard]] const StateFile::Unsure* unsure(const Session& session) const;
 
-  /// Brings all sessions to the disk. Nothing may be done with them any more.
+  /// Brings all sessions to the disk. Nothing may be done with them any more. The destructor does it, too: also a
+  /// daemon that could not start has had them in use.
   void finish();
 
   /// A session from its state file goes on. Throws what StateFile::open() throws.
@@ -108,6 +109,7 @@ class Runtime {
   std::unordered_map<const Session*, std::shared_ptr<StateFile>> files_;
   std::unordered_map<const Session*, StateFile::Unsure> unsure_;
   bool pumping_ = false;
+  bool finished_ = false;
 };
 
 /// `count` bytes of the system's randomness.

@@ -22,6 +22,8 @@ namespace {
 
 using Tcp = asio::ip::tcp;
 
+constexpr std::array access_denied_alert{std::byte{2}, std::byte{49}};  // fatal, access_denied (RFC 8446, 6.2)
+
 // An IPv4 peer of a socket for both families is shown as what it is.
 Tcp::endpoint plain(const Tcp::endpoint& endpoint) {
   if (!endpoint.address().is_v6() || !endpoint.address().to_v6().is_v4_mapped()) return endpoint;
@@ -164,9 +166,28 @@ void SecureConnection::advance_handshake() {
 }
 
 void SecureConnection::finish_handshake() {
-  timer_.cancel();
   peer_ = handshake_->peer();
   protection_ = handshake_->take_protection();
+  state_ = State::vetting;
+  handshake_->trust().vet(peer_, handshake_->peer_certificate(), handshake_->vouched(),
+                          [weak = weak_from_this(), round = round_](const std::string& why) {
+                            const auto self = weak.lock();
+                            if (self && round == self->round_ && self->state_ == State::vetting)
+                              self->finish_vetting(why);
+                          });
+}
+
+void SecureConnection::finish_vetting(const std::string& why) {
+  asio::post(io_, [self = shared_from_this(), round = round_] {
+    if (round == self->round_) self->take_what_came();
+  });
+  if (!why.empty()) {
+    Gather content({access_denied_alert, {}, {}});
+    if (!race_) seal(RecordType::alert, content);
+    if (state_ == State::vetting) fail_handshake(CloseReason::untrusted, why);
+    return;
+  }
+  timer_.cancel();
   handshake_.reset();
   make_handshake_ = nullptr;
   if (race_) race_->cancel();
@@ -177,6 +198,13 @@ void SecureConnection::finish_handshake() {
   } else if (handler_ != nullptr) {
     handler_->on_ready(peer_);
   }
+}
+
+// While the peer was vetted.
+void SecureConnection::take_what_came() {
+  if (input_size_ > 0) handle_received();
+  if (input_size_ == 0) input_.give_back();
+  wait_readable();
 }
 
 void SecureConnection::fail_handshake(CloseReason reason, std::string why) {
@@ -200,7 +228,7 @@ void SecureConnection::fail_handshake(CloseReason reason, std::string why) {
 // --- reading ------------------------------------------------------------------------------------------------------
 
 void SecureConnection::wait_readable() {
-  if (waiting_readable_ || at_end_ || !socket_.is_open()) return;
+  if (waiting_readable_ || at_end_ || !socket_.is_open() || state_ == State::vetting) return;
   waiting_readable_ = true;
   socket_.async_wait(Socket::wait_read, [self = shared_from_this(), round = round_](boost::system::error_code error) {
     if (round != self->round_) return;
@@ -210,7 +238,7 @@ void SecureConnection::wait_readable() {
 }
 
 void SecureConnection::handle_readable() {
-  for (std::size_t taken = 0; socket_.is_open() && !at_end_; taken += pool_buffer_bytes) {
+  for (std::size_t taken = 0; socket_.is_open() && !at_end_ && state_ != State::vetting; taken += pool_buffer_bytes) {
     if (taken >= max_bytes_per_turn) {
       asio::post(io_, [self = shared_from_this(), round = round_] {
         if (round == self->round_) self->handle_readable();
@@ -252,7 +280,7 @@ void SecureConnection::handle_received() {
   } catch (const RecordError& error) {
     close(CloseReason::protocol, error.what());
   }
-  if (state_ != State::handshaking && state_ != State::open) input_size_ = 0;
+  if (state_ != State::handshaking && state_ != State::vetting && state_ != State::open) input_size_ = 0;
 }
 
 void SecureConnection::open_records() {
@@ -309,7 +337,7 @@ bool SecureConnection::handle_key_update(std::span<const std::byte> message) {
 
 void SecureConnection::handle_end(CloseReason reason, std::string why) {
   at_end_ = true;
-  if (state_ == State::handshaking) {
+  if (state_ == State::handshaking || state_ == State::vetting) {
     fail_handshake(reason, reason == CloseReason::eof ? "closed during the TLS handshake" : std::move(why));
   } else if (state_ == State::lingering) {
     close(close_reason_, close_why_);

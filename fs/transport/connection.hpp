@@ -31,7 +31,7 @@ namespace asio = boost::asio;
 
 /// Bytes sent and not acknowledged for this long break the connection (tcp(7), TCP_USER_TIMEOUT).
 inline constexpr int tcp_user_timeout_ms = 3000;
-/// Time for a TLS handshake, of both roles.
+/// Time for a TLS handshake and for vetting the peer, of both roles.
 inline constexpr std::chrono::milliseconds handshake_timeout_ms{5000};
 /// A dialler goes on to its next address when one has not answered for this long (RFC 8305, section 5) ...
 inline constexpr std::chrono::milliseconds next_address_delay_ms{250};
@@ -72,8 +72,8 @@ class ConnectionHandler {
  public:
   virtual ~ConnectionHandler() = default;
 
-  /// The handshake is done and the peer has proven its name. To a dialler: the peer may still refuse this side's
-  /// certificate, which comes as on_closed(untrusted).
+  /// The handshake is done, and the peer has proven its name and is believed. To a dialler: the peer may still refuse
+  /// this side's certificate, which comes as on_closed(untrusted).
   virtual void on_ready(const EndpointName& peer) = 0;
   /// The next bytes of the peer. They are gone when the call returns.
   virtual void on_input(std::span<const std::byte> plaintext) = 0;
@@ -136,6 +136,7 @@ class SecureConnection : public std::enable_shared_from_this<SecureConnection> {
   enum class State : std::uint8_t {
     connecting,   // TCP
     handshaking,  // TLS
+    vetting,      // the peer has proven to own its key; whether it is believed is being found out
     open,
     flushing,   // what was sent still leaves; input is dropped
     lingering,  // all has left; waiting for the peer to see its end, so that the kernel does not reset it away
@@ -148,6 +149,8 @@ class SecureConnection : public std::enable_shared_from_this<SecureConnection> {
   void start_handshake(Tcp::socket socket, std::unique_ptr<Handshake> handshake);
   void advance_handshake();
   void finish_handshake();
+  void finish_vetting(const std::string& why);
+  void take_what_came();
   void fail_handshake(CloseReason reason, std::string why);
 
   void wait_readable();

@@ -19,7 +19,7 @@ constexpr std::array close_notify_alert{std::byte{1}, std::byte{0}};  // warning
 }  // namespace
 
 void SecureConnection::close_after_flush() {
-  if (state_ == State::connecting || state_ == State::handshaking) abort();
+  if (state_ == State::connecting || state_ == State::handshaking || state_ == State::vetting) abort();
   if (state_ != State::open) return;
   Gather content({close_notify_alert, {}, {}});
   seal(RecordType::alert, content);
@@ -63,8 +63,10 @@ void SecureConnection::start_timer(std::chrono::milliseconds after) {
 }
 
 void SecureConnection::handle_timer() {
-  if (state_ == State::handshaking) {
-    fail_handshake(CloseReason::handshake_timeout, "no TLS handshake in time");
+  if (state_ == State::handshaking || state_ == State::vetting) {
+    fail_handshake(CloseReason::handshake_timeout, state_ == State::vetting
+                                                       ? "whether to believe the peer was not found out in time"
+                                                       : "no TLS handshake in time");
   } else if (state_ == State::flushing || state_ == State::lingering) {
     const std::size_t left = unacknowledged_bytes();
     if (left > 0 && left < last_unacknowledged_) {

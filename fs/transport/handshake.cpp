@@ -34,6 +34,9 @@ std::vector<unsigned char> bytes_of_hex(std::string_view hex) {
   return bytes;
 }
 
+// Owns the stack, not what is on it.
+using StackPtr = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })>;
+
 SSL_CTX* anonymous_context() {
   static const SslCtxPtr context = make_tls_context();
   return context.get();
@@ -91,22 +94,16 @@ struct Handshake::Callbacks {
     return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
   }
 
-  static int verified(int ok, X509_STORE_CTX* store) {
-    if (ok != 1 || X509_STORE_CTX_get_error_depth(store) != 0) return ok;
+  // In place of OpenSSL's own check: who may vouch for a name depends on the name.
+  static int verify(X509_STORE_CTX* store, void*) {
     const auto* ssl = static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
-    Handshake* self = of(ssl);
-    self->peer_ = certified_name(X509_STORE_CTX_get_current_cert(store));
-    std::string why;
-    if (self->peer_.empty()) {
-      why = "its certificate names no endpoint";
-    } else if (self->dials_ && self->peer_ != self->wanted_) {
-      why = "it proves to be " + self->peer_.str();
-    } else {
-      return 1;
+    try {
+      return of(ssl)->verify(store) ? 1 : 0;
+    } catch (const std::exception& trouble) {  // must not pass through OpenSSL's code
+      of(ssl)->fail(CloseReason::untrusted, trouble.what());
+      X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+      return 0;
     }
-    self->fail(CloseReason::untrusted, std::move(why));
-    X509_STORE_CTX_set_error(store, X509_V_ERR_EMAIL_MISMATCH);
-    return 0;
   }
 
   // The only way by which OpenSSL 3.0 hands out the secrets of the application data (RFC 8446, 7.1).
@@ -162,6 +159,30 @@ struct Handshake::Callbacks {
   }
 };
 
+bool Handshake::verify(X509_STORE_CTX* store) {
+  peer_ = certified_name(X509_STORE_CTX_get0_cert(store));
+  std::string why;
+  if (peer_.empty()) {
+    why = "its certificate names no endpoint";
+  } else if (dials_ && peer_ != wanted_) {
+    why = "it proves to be " + peer_.str();
+  } else {
+    const auto authorities = trust().authorities(peer_.domain());
+    const StackPtr anchors(sk_X509_new_null());
+    for (X509* one : authorities) sk_X509_push(anchors.get(), one);
+    X509_STORE_CTX_set0_trusted_stack(store, anchors.get());
+    // An authority need not have signed itself to be believed.
+    X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(store), X509_V_FLAG_PARTIAL_CHAIN);
+    vouched_ = !authorities.empty() && X509_verify_cert(store) == 1;
+    X509_STORE_CTX_set0_trusted_stack(store, nullptr);
+    if (authorities.empty()) X509_STORE_CTX_set_error(store, X509_V_OK);
+    return vouched_ || authorities.empty();
+  }
+  fail(CloseReason::untrusted, std::move(why));
+  X509_STORE_CTX_set_error(store, X509_V_ERR_EMAIL_MISMATCH);
+  return false;
+}
+
 SslCtxPtr make_tls_context() {
   SslCtxPtr context(SSL_CTX_new(TLS_method()));
   if (!context) throw_openssl("SSL_CTX_new");
@@ -176,6 +197,7 @@ SslCtxPtr make_tls_context() {
   SSL_CTX_set_tlsext_servername_callback(to, Handshake::Callbacks::name_asked_for);
   SSL_CTX_set_alpn_select_cb(to, Handshake::Callbacks::select_protocol, nullptr);
   SSL_CTX_set_keylog_callback(to, Handshake::Callbacks::secret);
+  SSL_CTX_set_cert_verify_callback(to, Handshake::Callbacks::verify, nullptr);
   return context;
 }
 
@@ -206,7 +228,7 @@ void Handshake::set_up() {
   BIO_set_init(bio.get(), 1);
   BIO* const both_ways = bio.release();
   SSL_set_bio(ssl_.get(), both_ways, both_ways);
-  SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, Callbacks::verified);
+  SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
 }
 
 Handshake::~Handshake() {

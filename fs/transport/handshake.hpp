@@ -44,6 +44,10 @@ class Handshake {
   [[nodiscard]] const EndpointName& peer() const { return peer_; }
   /// Empty as long as a dialler has not said whom it wants.
   [[nodiscard]] const EndpointName& local_name() const { return local_name_; }
+  /// When it is done: what the peer has shown, whether an authority vouches for it, and who is to vet it.
+  [[nodiscard]] X509* peer_certificate() const { return SSL_get0_peer_certificate(ssl_.get()); }
+  [[nodiscard]] bool vouched() const { return vouched_; }
+  [[nodiscard]] Trust& trust() const { return *trust_of(SSL_get_SSL_CTX(ssl_.get())); }
   /// When it is done, once.
   std::unique_ptr<RecordProtection> take_protection();
 
@@ -57,6 +61,7 @@ class Handshake {
   friend SslCtxPtr make_tls_context();
 
   void set_up();
+  bool verify(X509_STORE_CTX* store);
   void fail(CloseReason reason, std::string why);
   void explain_failure();
   Progress finish();
@@ -67,6 +72,7 @@ class Handshake {
   EndpointName wanted_;  // of a dialler
   EndpointName local_name_;
   EndpointName peer_;
+  bool vouched_ = false;
   std::span<const std::byte> input_;
   std::vector<std::byte>* output_ = nullptr;
   TrafficSecrets secrets_;

@@ -15,24 +15,57 @@ constexpr std::size_t sni_digest_bytes = 16;
 
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>>;
 
-void trust(SSL_CTX* context, const std::vector<X509*>& anchors) {
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  for (X509* anchor : anchors) {
-    if (X509_STORE_add_cert(store, anchor) != 1) throw_openssl("an authority's certificate");
-  }
-  // An authority need not have signed itself to be believed.
-  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+// What a context owns of its identity.
+using TrustPtr = std::shared_ptr<Trust>;
+
+int trust_index() {
+  static const int index = SSL_CTX_get_ex_new_index(
+      0, nullptr, nullptr, nullptr,
+      [](void*, void* trust, CRYPTO_EX_DATA*, int, long, void*) { delete static_cast<TrustPtr*>(trust); });
+  return index;
 }
+
+class FixedTrust final : public Trust {
+ public:
+  explicit FixedTrust(const std::vector<X509*>& authorities) {
+    for (X509* one : authorities) {
+      X509_up_ref(one);
+      owned_.emplace_back(one);
+    }
+  }
+  [[nodiscard]] std::vector<X509*> authorities(std::string_view) const override {
+    std::vector<X509*> out;
+    for (const auto& one : owned_) out.push_back(one.get());
+    return out;
+  }
+  void vet(const EndpointName&, X509*, bool vouched, Verdict done) override {
+    done(vouched ? "" : "no authority vouches for it");
+  }
+
+ private:
+  std::vector<X509Ptr> owned_;
+};
 
 }  // namespace
 
-TlsIdentity::TlsIdentity(X509* certificate, EVP_PKEY* key, const std::vector<X509*>& trust_anchors)
+std::shared_ptr<Trust> trust_in(const std::vector<X509*>& authorities) {
+  return std::make_shared<FixedTrust>(authorities);
+}
+
+Trust* trust_of(const SSL_CTX* context) {
+  const auto* trust = static_cast<TrustPtr*>(SSL_CTX_get_ex_data(context, trust_index()));
+  return trust == nullptr ? nullptr : trust->get();
+}
+
+TlsIdentity::TlsIdentity(X509* certificate, EVP_PKEY* key, std::shared_ptr<Trust> trust)
     : name_(certified_name(certificate)), sni_(sni_of(name_)), context_(make_tls_context()) {
   if (name_.empty()) throw std::runtime_error("a certificate names no endpoint: register the endpoint again");
   const bool ok = SSL_CTX_use_certificate(context_.get(), certificate) == 1 &&
                   SSL_CTX_use_PrivateKey(context_.get(), key) == 1 && SSL_CTX_check_private_key(context_.get()) == 1;
   if (!ok) throw_openssl("the certificate or key of " + name_.str());
-  trust(context_.get(), trust_anchors);
+  auto owned = std::make_unique<TrustPtr>(std::move(trust));
+  if (SSL_CTX_set_ex_data(context_.get(), trust_index(), owned.get()) != 1) throw_openssl("a TLS context");
+  (void)owned.release();
 }
 
 std::string sni_of(const EndpointName& name) {

@@ -114,7 +114,7 @@ TEST_F(HandshakeWith, IdentitiesNeedOneValidName) {
 
   const TestKey one = make_certificate(authority, {.emails = {"one@verkstad.net"}});
   const TestKey two = make_certificate(authority, {.emails = {"two@verkstad.net"}});
-  EXPECT_THROW(TlsIdentity(one.certificate.get(), two.key.get(), {}), std::runtime_error);
+  EXPECT_THROW(TlsIdentity(one.certificate.get(), two.key.get(), std::vector<X509*>{}), std::runtime_error);
 }
 
 // --- strangers ----------------------------------------------------------------------------------------------------

@@ -17,13 +17,14 @@ class HostsTestCase(TestCase):
     """One world for all tests of a class, with endpoints a@ and b@ and the service `file` at b@."""
 
     config = ""
+    sns_options = ()
     limit_s = 240
 
     @classmethod
     def setUpClass(cls):
         cls.world = cls.enterClassContext(World()) if hasattr(cls, "enterClassContext") else cls._enter(World())
         cls.a, cls.b = cls.world.a, cls.world.b
-        cls.at_a, cls.at_b = cls.world.start(cls.config)
+        cls.at_a, cls.at_b = cls.world.start(cls.config, cls.sns_options)
         cls.at_b.serve("file")
         cls.serial = 0
 

@@ -216,11 +216,11 @@ class World:
 
     # --- what runs ---------------------------------------------------------------------------------------------
 
-    def start_sns(self):
+    def start_sns(self, *options):
         """The name server of the domain on C."""
         state = Path(self.folder, "sns")
         state.mkdir(exist_ok=True)
-        self.sns = Program([os.environ["SNSD_BIN"], "--domain", DOMAIN, "--state", str(state)],
+        self.sns = Program([os.environ["SNSD_BIN"], "--domain", DOMAIN, "--state", str(state), *options],
                            str(Path(self.folder, "sns.log")), self.c.enter())
         self.sns.start()
         self.wait_for_sns()
@@ -251,9 +251,9 @@ class World:
         wait_until((mount.path / name).is_dir, f"{name} appears", SOON_S)
         return mount.endpoint(name, create=False)
 
-    def start(self, config=""):
+    def start(self, config="", sns_options=()):
         """All of it: the name server, and daemons on A and B that have joined. Returns the endpoints of A and B."""
-        self.start_sns()
+        self.start_sns(*sns_options)
         endpoints = []
         for host in (self.a, self.b):
             self.start_daemon(host, config)
