@@ -42,9 +42,11 @@ struct Responder::Asked {
 };
 
 Responder::Responder(Storage storage, std::chrono::seconds lease)
-    : storage_(std::move(storage)), authority_(storage_.authority()), table_(storage_.domain(), lease) {
+    : storage_(std::move(storage)),
+      authority_(storage_.authority()),
+      table_(storage_.domain(), lease),
+      foreign_changes_(storage_.foreign_changes()) {
   storage_.load(table_);
-  foreign_changes_ = storage_.foreign_changes();
 }
 
 Membership Responder::admit(const KeyPair& member_key, UnixTime now) {

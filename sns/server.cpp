@@ -88,7 +88,7 @@ void Server::watch_socket(int socket, int operation, std::uint32_t events, Conne
 void Server::wait_for_sockets() {
   sockets_.async_wait(asio::posix::stream_descriptor::wait_read, [self = std::weak_ptr(self_), this](error_code error) {
     if (error || self.expired()) return;
-    std::array<epoll_event, max_ready_sockets> events;
+    std::array<epoll_event, max_ready_sockets> events{};
     const int count = ::epoll_wait(sockets_.native_handle(), events.data(), events.size(), 0);
     for (int i = 0; i < count; ++i)
       ready(static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr)->shared_from_this());

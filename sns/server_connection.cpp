@@ -211,7 +211,7 @@ void Server::Connection::shut_down(Clock::time_point now) {
 }
 
 void Server::Connection::drain() {
-  std::array<char, kept_buffer_bytes> ignored;
+  std::array<char, kept_buffer_bytes> ignored{};
   ssize_t count = 0;
   std::size_t rounds = 0;
   do {
@@ -247,9 +247,9 @@ void Server::Connection::set_deadline(Clock::time_point now) {
     deadline_ = now + server_->limits_.idle;
     deadline_reason_ = "was idle";
     if (channel_->watches()) deadline_.reset();
-  } else if (deadline_reason_ != server_->unfinished) {
+  } else if (deadline_reason_ != Server::unfinished) {
     deadline_ = now + server_->limits_.frame;
-    deadline_reason_ = server_->unfinished;
+    deadline_reason_ = Server::unfinished;
   }
 }
 

@@ -21,7 +21,7 @@ namespace {
 constexpr std::array<const char*, 3> database_suffixes{"", "-wal", "-shm"};  // a log without its database is one, too
 
 [[noreturn]] void fail(const std::string& what, int number) {
-  throw std::runtime_error(what + ": " + std::strerror(number));
+  throw std::runtime_error(what + ": " + std::strerror(number) + "; make room, or name another folder with --state");
 }
 
 void refuse_second_database(const std::filesystem::path& folder) {
@@ -38,7 +38,9 @@ void refuse_second_database(const std::filesystem::path& folder) {
 class StorageRestore::Workplace {
  public:
   explicit Workplace(const std::filesystem::path& folder) : folder_(folder), path_(folder / "import") {
-    made_ = std::filesystem::create_directories(folder_);
+    std::error_code error;
+    made_ = std::filesystem::create_directories(folder_, error);
+    if (error) fail("cannot make " + folder_.string(), error.value());
     if (made_) ::chmod(folder_.c_str(), 0700);
     refuse_second_database(folder_);
     if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) fail("cannot make " + path_.string(), errno);

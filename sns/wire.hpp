@@ -123,7 +123,7 @@ std::optional<Reply> decode_reply(std::span<const std::byte> body);
 std::vector<std::byte> to_be_signed(const ChannelBinding& binding, std::span<const std::byte> body);
 
 /// The stored form of addresses; the same as on the wire.
-std::vector<std::byte> encode_addresses(const std::vector<Address>& addresses);
+std::vector<std::byte> encode_addresses(const std::vector<Address>& list);
 std::optional<std::vector<Address>> decode_addresses(std::span<const std::byte> bytes);
 
 /// Appends a frame with this body.

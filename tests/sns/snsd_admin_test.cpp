@@ -410,6 +410,7 @@ TEST_F(SnsdAdminTest, ABadImportSaysWhichLineAndLeavesNothing) {
   expect_refused(command({"import", folder_.path().string()}), 1, "cannot read");
   EXPECT_FALSE(std::filesystem::exists(state()));
   fill(1);
+  expect_refused(run_snsd({"import", "--state", "/dev/null/x"}, said({"export"})), 1, "cannot make /dev/null/x");
   const auto text = said({"export"});
   expect_refused(command({"import"}, text), 1, "there is already");
   expect_refused(command({"import", "--domain", "example.com"}, text), 1, "not example.com");
