@@ -103,7 +103,7 @@ TEST_F(StorageTest, OtherVersionsAndDamageAreRefused) {
   execute("UPDATE endpoints SET public_key = zeroblob(32), name = 'alice@example.com'");
   EXPECT_THROW(table_of(open()), std::runtime_error);
   execute("DELETE FROM meta WHERE key = 'authority key'");
-  EXPECT_THROW(open().authority(), std::runtime_error);
+  EXPECT_THROW((void)open().authority(), std::runtime_error);
   std::ofstream(folder_.path() / "sns/sns.sqlite", std::ios::trunc) << "no database at all, but long enough to be read";
   EXPECT_THROW(open(), std::runtime_error);
 }
