@@ -10,6 +10,7 @@ The rules:
                 names nothing that reads a clock, makes a random number or talks to the world.
   sns/table.*   the same, with every project header that it includes, directly or not.
   sns/          of engine/ only name.hpp; nothing of fs/.
+  all three     start no thread: ThreadSanitizer watches only the tests that start some (label unit_threads).
 """
 
 import argparse
@@ -40,6 +41,8 @@ IMPURE_NAMES = [
     (r"\bstd::(?:cout|cerr|clog|cin|[io]?fstream|filesystem|locale)\b", "I/O"),
     (r"\bstd::(?:j?thread|mutex|shared_mutex|recursive_mutex|condition_variable|atomic\w*|this_thread)\b", "threads"),
 ]
+
+THREAD = re.compile(r"\bstd::(?:j?thread\b(?!::)|async\b)|\bpthread_create\b|\bthread_pool\b")
 
 ENGINE_HEADERS_FOR_SNS = {"engine/name.hpp"}
 SOURCE_SUFFIXES = {".hpp", ".cpp", ".h", ".cc", ".ipp"}
@@ -136,7 +139,16 @@ def table_violations(repo):
                 yield source.at(line, f'"{header}": the table includes sns/ and engine/name.hpp alone')
 
 
+def thread_violations(repo):
+    for folder in ("engine", "sns", "fs"):
+        for source in sources_of(repo, folder):
+            for match in THREAD.finditer(source.code):
+                line = source.code.count("\n", 0, match.start()) + 1
+                yield source.at(line, f"'{match.group(0)}': one thread does everything; ThreadSanitizer would not see it")
+
+
 def source_violations(repo):
+    yield from thread_violations(repo)
     yield from engine_violations(repo)
     yield from sns_violations(repo)
     yield from table_violations(repo)
@@ -194,7 +206,7 @@ CLEAN_TREE = {
     "sns/table.hpp": '#pragma once\n#include "sns/wire.hpp"\n',
     "sns/server.cpp": '#include "sns/table.hpp"\n#include <chrono>\n#include <random>\n'
     "auto now = std::chrono::steady_clock::now();\n",
-    "fs/daemon.cpp": '#include "engine/name.hpp"\n#include "sns/table.hpp"\n#include <thread>\n',
+    "fs/daemon.cpp": '#include "engine/name.hpp"\n#include "sns/table.hpp"\n#include <thread>\nstd::thread::id id;\n',
 }
 PLANTED = [  # file, text, what the finding must name
     ("engine/bad.cpp", "#include <random>\n", "<random>"),
@@ -215,6 +227,7 @@ PLANTED = [  # file, text, what the finding must name
     ("sns/bad.cpp", '#include "fs/daemon.hpp"\n', '"fs/daemon.hpp"'),
     ("sns/table.cpp", '#include "sns/table.hpp"\nauto t = std::time(nullptr);\n', "'std::time('"),
     ("sns/table.cpp", "#include <sqlite3.h>\n", "<sqlite3.h>"),
+    ("fs/bad.cpp", "std::thread worker(run);\n", "'std::thread'"),
     ("sns/wire.hpp", "#include <openssl/ssl.h>\n", "<openssl/ssl.h>"),  # by way of table.hpp
 ]
 PURE_SYMBOLS = [

@@ -172,7 +172,8 @@ TEST_F(TableResidenceTest, ARevokedKeyCountsNoMore) {
     EXPECT_EQ(change(DeleteService{file, residence}), Status::revoked);
   }
   EXPECT_TRUE(advance(10 * default_lease).empty()) << "nor is it away";
-  EXPECT_EQ(change(NewEndpoint{carol, numbered_key(2), at(1, 3), {v4(3, 3)}}), Status::ok) << "the name is free for another key";
+  EXPECT_EQ(change(NewEndpoint{carol, numbered_key(2), at(1, 3), {v4(3, 3)}}), Status::ok)
+      << "the name is free for another key";
   ASSERT_EQ(table_.get(carol, info), Status::ok);
   EXPECT_EQ(info, (EndpointInfo{1, numbered_key(2), {v4(3, 3)}, {}}));
   EXPECT_EQ(table_.get(file, info), Status::not_found);

@@ -200,8 +200,12 @@ class Endpoint:
 
     def accept(self, service):
         """Waits for one session of a service; returns its file."""
-        with opened(self.services / service, os.O_RDONLY) as descriptor:
+        descriptor = os.open(self.services / service, os.O_RDONLY)
+        try:
             name = os.read(descriptor, 4096)
+        finally:
+            with contextlib.suppress(OSError):  # a daemon killed right after the read has given the name all the same
+                os.close(descriptor)
         if not name.endswith(b"\n") or name.count(b"\n") != 1:
             raise AssertionError(f"accepted {name!r}, not one name and a newline")
         return self.sessions / name.decode()[:-1]
