@@ -25,9 +25,9 @@ constexpr std::string_view an_address = "address that can be reached, as 10.0.0.
   throw BadLine("it has an unknown word " + quoted(field.name));
 }
 
-class Reader {
+class BackupReader {
  public:
-  Reader(const std::function<std::size_t(std::span<char>)>& read, std::filesystem::path folder,
+  BackupReader(const std::function<std::size_t(std::span<char>)>& read, std::filesystem::path folder,
          const std::string& wanted_domain, UnixTime now)
       : lines_(read), folder_(std::move(folder)), wanted_domain_(parse_domain(wanted_domain).value_or("")), now_(now) {}
 
@@ -258,7 +258,7 @@ class Reader {
 
 BackupCounts read_backup(const std::function<std::size_t(std::span<char>)>& read, const std::filesystem::path& folder,
                          const std::string& domain, UnixTime now) {
-  return Reader(read, folder, domain, now).read();
+  return BackupReader(read, folder, domain, now).read();
 }
 
 }  // namespace sessionfs::sns
