@@ -166,6 +166,21 @@ void Host::handle_network_change(Time now) { tell_of_change(nullptr, now); }
 
 void Host::handle_moved(const EndpointName& peer, Time now) { tell_of_change(&peer, now); }
 
+void Host::handle_path(Session& session, bool is_best, Time now) {
+  if (is_best) {
+    session.handle_best_path();
+  } else {
+    session.handle_better_path(now);
+  }
+  settle(session, now);
+}
+
+std::shared_ptr<Session> Host::carried_by(ConnId conn) const {
+  const auto found = connections_.find(conn);
+  if (found == connections_.end() || !found->second.session || found->second.session->channel() != conn) return nullptr;
+  return found->second.session;
+}
+
 // `peer`: null for the sessions with all peers.
 void Host::tell_of_change(const EndpointName* peer, Time now) {
   std::vector<std::shared_ptr<Session>> told;

@@ -101,6 +101,10 @@ class Host {
   void handle_network_change(Time now);
   /// The name server says that `peer` is somewhere else: the same for the sessions with it.
   void handle_moved(const EndpointName& peer, Time now);
+  /// There is a better link than the one by which the channel of `session` goes, or (`is_best`) there is none.
+  void handle_path(Session& session, bool is_best, Time now);
+  /// The session whose channel `conn` is; null when it is none's.
+  [[nodiscard]] std::shared_ptr<Session> carried_by(ConnId conn) const;
   [[nodiscard]] std::optional<Time> next_timeout() const;
   void handle_timeout(Time now);
   /// What must be stored before anything that poll_action() gives, and before an application is answered.

@@ -94,8 +94,12 @@ SessionImage Session::image() const {
 bool Session::apply(Event event, Time now) {
   const Transition* row = find_transition(state_, event);
   if (row == nullptr) return false;
-  if (state_ != row->next) since_ = now;
-  state_ = row->next;
+  const bool flowed = flows();
+  const State before = std::exchange(state_, row->next);
+  if (before != state_ && !(flowed && flows())) since_ = now;
+  // On the way to another channel the old one may go first, which is no pause.
+  if (flowed && (state_ == State::ready_resume || state_ == State::suspended))
+    pause_ = {.event = event, .silent = false, .at = now};
   last_transition_ = row->number;
   last_event_ = event;
   store_due_ = true;
@@ -110,8 +114,12 @@ void Session::run(Step step, Time now) {
       return;
     case Step::dial:
       return dial(now);
+    case Step::stay:
+      return stay(now);
+    case Step::let_channel:
+      return drop_channel(false);
     case Step::send_connect:
-      greeting_ = Greeting::connect;
+      attempt_greeting_ = Greeting::connect;
       return;
     case Step::start_stream:
       connect_deadline_.reset();
@@ -124,22 +132,26 @@ void Session::run(Step step, Time now) {
       return;
     case Step::send_resume:
       ++attempt_;
-      attempt_deadline_ = now + attempt_timeout;
-      greeting_ = Greeting::resume;
+      attempt_deadline_ = now + (state_ == State::moving ? move_timeout : attempt_timeout);
+      attempt_greeting_ = Greeting::resume;
       return;
     case Step::accept_resume:
+      if (channel_ != 0) ++failed_moves_;  // the peer has chosen another link: two that disagree do so ever less often
       drop_attempt();
       drop_channel(false);
       open_channel(input_conn_, now);
-      greeting_ = Greeting::resume_ok;
+      channel_greeting_ = Greeting::resume_ok;
       (void)send_.rewind(input_progress_->held, input_progress_->limit);
       return;
     case Step::rewind:
+      drop_channel(false);
       open_channel(attempt_conn_, now);
       (void)send_.rewind(input_progress_->held, input_progress_->limit);
       return;
     case Step::retry_now:
       drop_channel(false);
+      if (last_event_ == Event::channel_lost) ++failed_moves_;
+      if (last_event_ == Event::channel_lost && attempt_conn_ != 0) return;  // the one over the better link goes on
       // Neither a peer that breaks what it has accepted nor a full disk here is asked again and again at once.
       if (last_event_ == Event::channel_lost && now - channel_opened_ < short_channel_limit) return back_off(now);
       failed_attempts_ = 0;
@@ -158,6 +170,7 @@ void Session::run(Step step, Time now) {
       retry_at_.reset();
       return;
     case Step::send_suspend:
+      drop_attempt();
       suspend_due_ = true;
       return end_channel(now);
     case Step::deny_suspended:
@@ -197,6 +210,20 @@ void Session::dial(Time now) {
   actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
 }
 
+void Session::stay(Time now) {
+  drop_attempt();
+  ++failed_moves_;
+  schedule_move(now);
+  // What a RESUME that was refused has said the peer has not taken; and what has come meanwhile may have been the last.
+  checkpoint_due_ = channel_ != 0;
+  check_complete(now);
+}
+
+void Session::schedule_move(Time now) {
+  const unsigned doublings = std::min(failed_moves_ - 1, 9U);
+  move_at_ = now + jittered(std::min(first_move_delay * (1 << doublings), last_move_delay));
+}
+
 void Session::back_off(Time now) {
   const unsigned doublings = std::min(failed_attempts_++, 9U);
   drop_attempt();
@@ -209,14 +236,14 @@ void Session::drop_attempt() {
   if (attempt_conn_ == 0) return;
   actions_.push_back({.kind = SessionAction::Kind::close, .conn = attempt_conn_, .flush = false, .denial = {}});
   attempt_conn_ = 0;
-  greeting_ = Greeting::none;
+  attempt_greeting_ = Greeting::none;
 }
 
 void Session::drop_channel(bool flush) {
   if (channel_ == 0) return;
   actions_.push_back({.kind = SessionAction::Kind::close, .conn = channel_, .flush = flush, .denial = {}});
   channel_ = 0;
-  greeting_ = Greeting::none;
+  channel_greeting_ = Greeting::none;
   checkpoint_due_ = end_due_ = ping_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
   announce_at_.reset();
   ending_deadline_.reset();
@@ -225,13 +252,15 @@ void Session::drop_channel(bool flush) {
 void Session::open_channel(ConnId conn, Time now) {
   channel_ = conn;
   attempt_conn_ = 0;
-  greeting_ = Greeting::none;
+  attempt_greeting_ = channel_greeting_ = Greeting::none;
   checkpoint_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
   ping_due_ = ping_due_ && unacked();
   end_due_ = end_.has_value() && !end_acked_;
   retry_at_.reset();
   attempt_deadline_.reset();
   network_change_at_.reset();
+  move_at_.reset();
+  young_attempt_limit_ = young_attempt_limit;
   channel_opened_ = now;
   heartbeat_at_ = now + heartbeat_interval;
   last_input_ = unacked_since_ = now;
@@ -283,8 +312,9 @@ std::optional<Time> Session::next_timeout() const {
   consider(retry_at_);
   consider(network_change_at_);
   consider(ending_deadline_);
-  if (state_ == State::active) {
-    consider(announce_at_);
+  if (flows()) {
+    consider(move_at_);
+    if (state_ == State::active) consider(announce_at_);
     consider(heartbeat_at_);
     consider(silence_deadline());
   }
@@ -302,17 +332,19 @@ void Session::handle_timeout(Time now) {
     apply(Event::timeout, now);
   }
   if (due(attempt_deadline_)) apply(Event::timeout, now);
-  if (due(network_change_at_)) apply(Event::network_change, now);
+  if (due(network_change_at_)) handle_network_change(now);
   if (due(retry_at_)) apply(Event::retry_due, now);
   if (due(ending_deadline_)) drop_channel(false);
-  if (state_ != State::active) return;
+  if (!flows()) return;
+  if (due(move_at_)) apply(Event::better_path, now);
   if (silence_deadline() <= now) {
     if (unacked()) unacked_limit_ = std::min(2 * unacked_limit_, idle_silence_limit);
     drop_channel(false);
     apply(Event::channel_lost, now);
+    if (pause_) pause_->silent = true;
     return;
   }
-  if (due(announce_at_)) checkpoint_due_ = true;
+  if (state_ == State::active && due(announce_at_)) checkpoint_due_ = true;
   if (heartbeat_at_ <= now) {
     checkpoint_due_ = true;
     heartbeat_at_ = now + heartbeat_interval;

@@ -43,8 +43,24 @@ inline constexpr Duration collision_wait = std::chrono::seconds(2);
 /// An attempt is given this time before a change of the network makes a new one: changes that follow each other closely
 /// would let none come to its end.
 inline constexpr Duration young_attempt_limit = std::chrono::milliseconds(500);
+/// Each attempt that was cut short by a change of the network gives the next one twice the time, up to this.
+inline constexpr Duration longest_young_attempt_limit = std::chrono::seconds(8);
+/// For the answer to a RESUME while the channel still carries data. No checkpoint is sent meanwhile, so it is shorter
+/// than the time after which a peer that waits for one takes the channel for dead.
+inline constexpr Duration move_timeout = std::chrono::seconds(2);
+/// From a connection over a better link that could not be made to the next try, doubled each time ...
+inline constexpr Duration first_move_delay = std::chrono::seconds(1);
+/// ... up to this.
+inline constexpr Duration last_move_delay = std::chrono::seconds(60);
 /// A channel that breaks sooner counts as a failed attempt.
 inline constexpr Duration short_channel_limit = std::chrono::seconds(1);
+
+/// Why data has stopped to flow.
+struct Pause {
+  Event event = Event::channel_lost;
+  bool silent = false;  // nothing was heard from the peer for too long
+  Time at{};
+};
 
 /// What a session asks of its Host.
 struct SessionAction {
@@ -99,6 +115,8 @@ class Session {
   [[nodiscard]] std::uint8_t last_transition() const { return last_transition_; }
   [[nodiscard]] Event last_event() const { return last_event_; }
   [[nodiscard]] Time since() const { return since_; }
+  /// The last one since the session was begun or restored; nothing when there was none.
+  [[nodiscard]] const std::optional<Pause>& last_pause() const { return pause_; }
   /// When the next attempt to reach the peer begins, of one that waits for it.
   [[nodiscard]] std::optional<Time> next_attempt() const { return retry_at_; }
   /// What is to be stored now. It says that all that was received is held: handle_stored() follows when it is stored.
@@ -137,6 +155,11 @@ class Session {
   void handle_dial_failed(ConnId conn, DialFailure failure, Time now);
   void handle_closed(ConnId conn, Time now);
   void handle_network_change(Time now);
+  /// There is a better link than that of the channel: a connection over it is to take the channel's place, and if that
+  /// does not succeed it is tried again. As long as it has not succeeded the channel carries on.
+  void handle_better_path(Time now);
+  /// The channel is where it should be.
+  void handle_best_path() { move_at_.reset(); }
   /// The peer's CONNECT, on a connection that it has just made; again when it got no answer the first time.
   /// False: it comes too late, the session stands already; `conn` must be closed.
   [[nodiscard]] bool handle_connect(ConnId conn, const Connect& message, Time now);
@@ -164,12 +187,17 @@ class Session {
   [[nodiscard]] bool gone() const { return detached_ && state_ == State::closed && channel_ == 0; }
 
  private:
+  /// The first message on a connection.
+  enum class Greeting : std::uint8_t { none, connect, connect_ok, resume, resume_ok };
+
   // session.cpp: the state machine
   bool apply(Event event, Time now);
   void run(Step step, Time now);
   void dial(Time now);
   void back_off(Time now);
   void drop_attempt();
+  void stay(Time now);
+  void schedule_move(Time now);
   void drop_channel(bool flush);
   void open_channel(ConnId conn, Time now);
   void end_channel(Time now);
@@ -190,10 +218,11 @@ class Session {
   bool handle_end(std::uint64_t offset, bool closes, Time now);
   void note_announcement(Time now);
   void check_complete(Time now);
-  bool greeting(Transmit& out, Time now);
+  bool greeting(Greeting& due, Transmit& out);
   bool control(Transmit& out);
   [[nodiscard]] Time silence_deadline() const;
   [[nodiscard]] bool unacked() const;
+  [[nodiscard]] bool flows() const { return state_ == State::active || state_ == State::moving; }
 
   struct Fixed {
     SessionId id;
@@ -228,8 +257,8 @@ class Session {
   Failure input_failure_ = Failure::none;
 
   // What is to be sent on the attempt or the channel, made from the state when it is polled.
-  enum class Greeting : std::uint8_t { none, connect, connect_ok, resume, resume_ok };
-  Greeting greeting_ = Greeting::none;
+  Greeting attempt_greeting_ = Greeting::none;
+  Greeting channel_greeting_ = Greeting::none;
   bool checkpoint_due_ = false;
   bool end_due_ = false;
   bool ping_due_ = false;
@@ -244,6 +273,8 @@ class Session {
   std::optional<Time> ending_deadline_;
   std::optional<Time> announce_at_;
   std::optional<Time> network_change_at_;  // one that came while the attempt was young
+  std::optional<Time> move_at_;            // to the better link
+  Duration young_attempt_limit_ = young_attempt_limit;
   Time attempt_began_{};
   Time heartbeat_at_{};
   Time channel_opened_{};
@@ -251,10 +282,12 @@ class Session {
   Time unacked_since_{};
   Duration unacked_limit_ = unacked_silence_limit;
   unsigned failed_attempts_ = 0;
+  unsigned failed_moves_ = 0;
   std::uint64_t random_;
 
   std::uint8_t last_transition_ = 0;
   Event last_event_ = Event::dialled;
+  std::optional<Pause> pause_;
   Time since_;
   bool store_due_ = false;
   bool wake_due_ = false;

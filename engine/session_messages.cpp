@@ -40,22 +40,32 @@ void Session::handle_closed(ConnId conn, Time now) {
     if (!ending) apply(Event::channel_lost, now);
   } else if (conn == attempt_conn_) {
     attempt_conn_ = 0;
-    apply(Event::channel_lost, now);
+    attempt_greeting_ = Greeting::none;
+    apply(Event::attempt_lost, now);
   }
 }
 
 void Session::handle_network_change(Time now) {
-  if (attempt_conn_ != 0 && now < attempt_began_ + young_attempt_limit) {
-    network_change_at_ = attempt_began_ + young_attempt_limit;
-  } else {
-    apply(Event::network_change, now);
+  if (attempt_conn_ != 0 && now < attempt_began_ + young_attempt_limit_) {
+    network_change_at_ = attempt_began_ + young_attempt_limit_;
+    return;
   }
+  if (attempt_conn_ != 0) young_attempt_limit_ = std::min(2 * young_attempt_limit_, longest_young_attempt_limit);
+  apply(Event::network_change, now);
+}
+
+void Session::handle_better_path(Time now) {
+  if (state_ != State::active || attempt_conn_ != 0 || move_at_ || channel_greeting_ != Greeting::none) return;
+  if (now - channel_opened_ > last_move_delay) failed_moves_ = 0;
+  if (failed_moves_ > 0) return schedule_move(now);
+  apply(Event::better_path, now);
 }
 
 Event Session::event_of(const Resume& message) const {
   if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
   if (message.progress.held < send_.acked() || message.progress.held > send_.written()) return Event::peer_resume_gap;
-  return state_ == State::sent_resume && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
+  const bool ours_is_sent = state_ == State::sent_resume || state_ == State::moving;
+  return ours_is_sent && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
 }
 
 bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
@@ -68,7 +78,7 @@ bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
   input_progress_ = &fresh;
   peer_generation_ = std::max(peer_generation_, message.generation);
   apply(event_of(as_resume), now);
-  if (channel_ == conn) greeting_ = Greeting::connect_ok;
+  if (channel_ == conn) channel_greeting_ = Greeting::connect_ok;
   input_progress_ = nullptr;
   return true;
 }
@@ -109,6 +119,7 @@ bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
   peer_generation_ = message.generation;
   if (message.progress.held < send_.acked() || message.progress.held > send_.written()) {
     // The other side has accepted and does not know yet that the stream cannot go on.
+    drop_channel(false);
     channel_ = std::exchange(attempt_conn_, 0);
     abort_due_ = true;
     end_channel(now);
@@ -162,6 +173,7 @@ void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
 
 bool Session::handle_message(ConnId conn, const Message& message, Time now) {
   if (conn == attempt_conn_) {
+    const bool waits_for_answer = state_ == State::sent_resume || state_ == State::moving;
     if (const auto* ok = std::get_if<ConnectOk>(&message); ok != nullptr && state_ == State::connecting) {
       const Progress fresh{0, ok->limit, false, false};
       peer_generation_ = ok->generation;
@@ -172,16 +184,16 @@ bool Session::handle_message(ConnId conn, const Message& message, Time now) {
     } else if (const auto* no = std::get_if<ConnectDenied>(&message); no != nullptr && state_ == State::connecting) {
       input_failure_ = failure_of(no->reason);
       apply(Event::connect_denied, now);
-    } else if (const auto* resumed = std::get_if<ResumeOk>(&message); resumed && state_ == State::sent_resume) {
+    } else if (const auto* resumed = std::get_if<ResumeOk>(&message); resumed && waits_for_answer) {
       return handle_resume_ok(*resumed, now);
-    } else if (const auto* denied = std::get_if<ResumeDenied>(&message); denied && state_ == State::sent_resume) {
+    } else if (const auto* denied = std::get_if<ResumeDenied>(&message); denied && waits_for_answer) {
       handle_resume_denied(*denied, now);
     } else {
       return false;
     }
     return true;
   }
-  if (conn != channel_ || state_ != State::active) return true;  // let go of already, or ending
+  if (conn != channel_ || !flows()) return true;  // let go of already, or ending
   last_input_ = now;
   if (const auto* checkpoint = std::get_if<Checkpoint>(&message)) return take_progress(checkpoint->progress, now);
   if (const auto* finish = std::get_if<Finish>(&message)) return handle_end(finish->offset, false, now);

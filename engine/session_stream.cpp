@@ -101,7 +101,7 @@ bool Session::handle_end(std::uint64_t offset, bool closes, Time now) {
 
 bool Session::handle_data(ConnId conn, const FrameReader::DataPart& part, Time now) {
   if (conn != channel_) return conn != attempt_conn_;
-  if (state_ != State::active) return true;
+  if (!flows()) return true;
   last_input_ = now;
   if (peer_end_ && part.offset + part.bytes.size() > *peer_end_) return false;
   if (recv_.accept(part.offset, part.bytes) != RecvBuffer::Taken::ok) return false;
@@ -146,14 +146,16 @@ Time Session::silence_deadline() const {
 
 bool Session::wants_transmit(ConnId conn) const {
   if (conn == 0) return false;
-  if (conn == attempt_conn_) return greeting_ == Greeting::connect || greeting_ == Greeting::resume;
+  if (conn == attempt_conn_) return attempt_greeting_ != Greeting::none;
   if (conn != channel_) return false;
-  if (greeting_ != Greeting::none || channel_ending_ || checkpoint_due_) return true;
-  return state_ == State::active && (end_due_ || ping_due_ || send_.has_unsent());
+  // What our RESUME on its way says to hold must not fall behind what the peer has been told: no checkpoint meanwhile.
+  const bool tells = state_ != State::moving;
+  if (tells && (channel_greeting_ != Greeting::none || channel_ending_ || checkpoint_due_)) return true;
+  return flows() && (end_due_ || ping_due_ || send_.has_unsent());
 }
 
-bool Session::greeting(Transmit& out, Time) {
-  switch (std::exchange(greeting_, Greeting::none)) {
+bool Session::greeting(Greeting& due, Transmit& out) {
+  switch (std::exchange(due, Greeting::none)) {
     case Greeting::none:
       return false;
     case Greeting::connect:
@@ -180,7 +182,7 @@ bool Session::control(Transmit& out) {
     put(out, Abort{});
   } else if (std::exchange(suspend_due_, false)) {
     put(out, Suspend{});
-  } else if (std::exchange(checkpoint_due_, false)) {
+  } else if (state_ != State::moving && std::exchange(checkpoint_due_, false)) {
     announced_ = progress();
     announce_at_.reset();
     put(out, Checkpoint{announced_});
@@ -195,7 +197,7 @@ bool Session::control(Transmit& out) {
 bool Session::poll_transmit(ConnId conn, Transmit& out, Time now) {
   if (!wants_transmit(conn)) return false;
   heartbeat_at_ = now + heartbeat_interval;
-  if (greeting(out, now)) return true;
+  if (greeting(conn == channel_ ? channel_greeting_ : attempt_greeting_, out)) return true;
   if (conn != channel_) return false;
   if (control(out)) return true;
   if (channel_ending_) {

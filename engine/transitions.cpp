@@ -18,12 +18,12 @@ constexpr std::array table{
     Transition{21, connecting,   E::connect_ok,          active,       S::start_stream},
     Transition{22, connecting,   E::connect_denied,      closed,       S::refuse},
     Transition{23, connecting,   E::timeout,             closed,       S::refuse},
-    Transition{24, connecting,   E::channel_lost,        connecting,   S::back_off},
+    Transition{24, connecting,   E::attempt_lost,        connecting,   S::back_off},
     Transition{48, connecting,   E::retry_due,           connecting,   S::dial},
     Transition{25, connecting,   E::user_abort,          closed,       S::send_abort},
     Transition{47, connecting,   E::peer_resume,         connecting,   S::deny_collision},
 
-    // ACTIVE: the only state in which data flows (thesis 3.8.1)
+    // ACTIVE: data flows (thesis 3.8.1)
     Transition{ 1, active,       E::channel_lost,        ready_resume, S::retry_now},
     Transition{ 2, active,       E::user_suspend,        suspended,    S::send_suspend},
     Transition{26, active,       E::user_abort,          closed,       S::send_abort},
@@ -32,6 +32,30 @@ constexpr std::array table{
     Transition{ 3, active,       E::peer_resume,         active,       S::accept_resume},
     Transition{28, active,       E::peer_resume_gap,     closed,       S::deny_gap},
     Transition{29, active,       E::complete,            closed,       S::end},
+    // and goes on to, while a connection over a better link is made
+    Transition{49, active,       E::better_path,         active,       S::dial},
+    Transition{50, active,       E::dialled,             moving,       S::send_resume},
+    Transition{51, active,       E::dial_failed,         active,       S::stay},
+    Transition{52, active,       E::timeout,             active,       S::stay},
+
+    // MOVING: on its way to a better link (thesis 3.1.6)
+    Transition{53, moving,       E::resume_ok,           active,       S::rewind},
+    Transition{54, moving,       E::denied_suspended,    active,       S::stay},
+    Transition{55, moving,       E::denied_collision,    active,       S::stay},
+    Transition{56, moving,       E::denied_not_here,     active,       S::stay},
+    Transition{57, moving,       E::denied_closed,       closed,       S::end},
+    Transition{58, moving,       E::denied_lost,         closed,       S::lose},
+    Transition{59, moving,       E::denied_superseded,   closed,       S::supersede},
+    Transition{60, moving,       E::timeout,             ready_resume, S::retry_now},
+    Transition{61, moving,       E::attempt_lost,        ready_resume, S::retry_now},
+    Transition{62, moving,       E::channel_lost,        sent_resume,  S::let_channel},
+    Transition{63, moving,       E::user_suspend,        suspended,    S::send_suspend},
+    Transition{64, moving,       E::user_abort,          closed,       S::send_abort},
+    Transition{65, moving,       E::peer_suspend,        ready_resume, S::wait_for_user},
+    Transition{66, moving,       E::peer_abort,          closed,       S::lose},
+    Transition{67, moving,       E::peer_resume,         active,       S::accept_resume},
+    Transition{68, moving,       E::peer_resume_crossed, moving,       S::deny_collision},
+    Transition{69, moving,       E::peer_resume_gap,     closed,       S::deny_gap},
 
     // READY_RESUME: wants to go on (thesis 3.8.2)
     Transition{12, ready_resume, E::dialled,             sent_resume,  S::send_resume},
@@ -47,7 +71,7 @@ constexpr std::array table{
 
     // SENT_RESUME: waits for the answer (thesis 3.8.6)
     Transition{35, sent_resume,  E::timeout,             ready_resume, S::back_off},
-    Transition{36, sent_resume,  E::channel_lost,        ready_resume, S::back_off},
+    Transition{36, sent_resume,  E::attempt_lost,        ready_resume, S::back_off},
     Transition{16, sent_resume,  E::network_change,      ready_resume, S::retry_now},
     Transition{37, sent_resume,  E::user_suspend,        suspended,    S::pause},
     Transition{38, sent_resume,  E::user_abort,          closed,       S::send_abort},
@@ -83,27 +107,29 @@ const Transition* find_transition(State state, Event event) {
 }
 
 std::string_view name_of(State state) {
-  static constexpr std::array<std::string_view, 6> names{"CONNECTING",  "ACTIVE",    "READY_RESUME",
+  static constexpr std::array<std::string_view, 7> names{"CONNECTING",  "ACTIVE",    "MOVING", "READY_RESUME",
                                                          "SENT_RESUME", "SUSPENDED", "CLOSED"};
   return names[static_cast<std::size_t>(state)];
 }
 
 std::string_view name_of(Event event) {
-  static constexpr std::array<std::string_view, 24> names{
-      "dialled",         "dial_failed",  "connect_ok",        "connect_denied",   "timeout",
-      "channel_lost",    "retry_due",    "network_change",    "user_suspend",     "user_resume",
-      "user_abort",      "peer_suspend", "peer_abort",        "peer_resume",      "peer_resume_crossed",
-      "peer_resume_gap", "resume_ok",    "denied_suspended",  "denied_collision", "denied_not_here",
-      "denied_closed",   "denied_lost",  "denied_superseded", "complete"};
+  static constexpr std::array<std::string_view, 26> names{
+      "dialled",          "dial_failed",         "connect_ok",      "connect_denied", "timeout",
+      "attempt_lost",     "channel_lost",        "better_path",     "retry_due",      "network_change",
+      "user_suspend",     "user_resume",         "user_abort",      "peer_suspend",   "peer_abort",
+      "peer_resume",      "peer_resume_crossed", "peer_resume_gap", "resume_ok",      "denied_suspended",
+      "denied_collision", "denied_not_here",     "denied_closed",   "denied_lost",    "denied_superseded",
+      "complete"};
   return names[static_cast<std::size_t>(event)];
 }
 
 std::string_view name_of(Step step) {
-  static constexpr std::array<std::string_view, 22> names{
-      "none",          "dial",         "send_connect",   "start_stream",   "refuse",        "send_resume",
-      "accept_resume", "rewind",       "retry_now",      "back_off",       "wait_for_user", "wait_for_creator",
-      "pause",         "send_suspend", "deny_suspended", "deny_collision", "deny_closed",   "deny_gap",
-      "end",           "lose",         "supersede",      "send_abort"};
+  static constexpr std::array<std::string_view, 24> names{
+      "none",         "dial",           "stay",           "let_channel",      "send_connect",
+      "start_stream", "refuse",         "send_resume",    "accept_resume",    "rewind",
+      "retry_now",    "back_off",       "wait_for_user",  "wait_for_creator", "pause",
+      "send_suspend", "deny_suspended", "deny_collision", "deny_closed",      "deny_gap",
+      "end",          "lose",           "supersede",      "send_abort"};
   return names[static_cast<std::size_t>(step)];
 }
 

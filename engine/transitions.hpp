@@ -8,7 +8,15 @@
 namespace sessionfs {
 
 /// Where a session is.
-enum class State : std::uint8_t { connecting, active, ready_resume, sent_resume, suspended, closed };
+enum class State : std::uint8_t {
+  connecting,
+  active,
+  moving,  // data flows, and our RESUME is on its way on a connection that is to be the next channel
+  ready_resume,
+  sent_resume,
+  suspended,
+  closed
+};
 
 /// What can happen to it.
 enum class Event : std::uint8_t {
@@ -17,7 +25,9 @@ enum class Event : std::uint8_t {
   connect_ok,
   connect_denied,
   timeout,         // no answer in time
+  attempt_lost,    // the connection broke on which an answer was waited for
   channel_lost,    // the data channel broke, or has been silent for too long
+  better_path,     // there is a better link than that of the channel
   retry_due,       // the retry timer
   network_change,  // addresses or links have changed, or the peer's residence was announced
   user_suspend,
@@ -41,7 +51,9 @@ enum class Event : std::uint8_t {
 /// What to do on the way.
 enum class Step : std::uint8_t {
   none,
-  dial,  // ask for a connection
+  dial,         // ask for a connection
+  stay,         // drop the attempt: what stands goes on
+  let_channel,  // let go of the channel: the answer to our RESUME will bring another one
   send_connect,
   start_stream,  // CONNECT_OK: data may flow
   refuse,        // the session never came to be

@@ -64,13 +64,14 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
       retry_(io),
       runtime_(io, config.buffer_bytes, config.durability),
       authorities_(options.state / authorities_name),
-      names_(io, config, options.state, authorities_, [this] { network_changed(); }),
+      paths_(io, [this] { network_changed(); }),
+      names_(io, config, options.state, authorities_, paths_),
       peers_(std::make_shared<Peers>(
           io, names_, authorities_, [this](const EndpointName& name) { return residents_.find(name) != nullptr; },
           [this](const EndpointName& peer) { peer_moved(peer); })),
       residents_(io, runtime_, names_, peers_, options.state, config.durability),
       documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
-      operations_(runtime_, residents_, names_, *peers_, documents_) {
+      operations_(runtime_, residents_, names_, *peers_, paths_, documents_) {
   connect_parts(config);
   names_.start(listener_->port(), options.mountpoint);
   residents_.set_default_name(config.endpoint);
@@ -92,6 +93,10 @@ void Daemon::connect_parts(const Config& config) {
       .resolve =
           [this](const EndpointName& peer, const std::string& service, bool first,
                  const std::function<void(Runtime::Resolved)>& done) { peers_->resolve(peer, service, first, done); },
+      .ways = [this](const EndpointName& local, const Runtime::Addresses& peer,
+                     bool move) { return paths_.ways(local, peer, move); },
+      .carries = [this](const EndpointName& local,
+                        const SecureConnection& connection) { return paths_.carries(local, connection); },
       .identity = [this](const EndpointName& local) { return residents_.identity(local); },
       .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },
       .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },
@@ -104,11 +109,14 @@ void Daemon::connect_parts(const Config& config) {
             residents_.forgotten(session);
           },
   });
+  residents_.on_policy = [this](const Resident& resident) { paths_.set_policy(resident.name, resident.policy); };
   residents_.on_added = [this](const Resident& resident) {
+    paths_.set_policy(resident.name, resident.policy);
     if (const auto error = documents_.add_storage(resident.serial, residents_.documents_folder(resident.name)))
       spdlog::error("{}: its documents cannot be opened: {}", resident.name.str(), error.message());
   };
   residents_.on_removed = [this](const Resident& resident) {
+    paths_.remove(resident.name);
     documents_.remove_storage(resident.serial);
     operations_.endpoint_removed(resident);
   };
@@ -121,10 +129,8 @@ void Daemon::connect_parts(const Config& config) {
 
 void Daemon::network_changed() {
   names_.handle_network_change();
-  runtime_.drop_connections_without(names_.links().all_addresses());
   residents_.announce();
-  runtime_.host().handle_network_change(runtime_.now());
-  runtime_.pump();
+  runtime_.handle_network_change();
 }
 
 void Daemon::peer_moved(const EndpointName& peer) {

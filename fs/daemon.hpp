@@ -68,6 +68,7 @@ class Daemon {
   boost::asio::steady_timer retry_;
   Runtime runtime_;
   Authorities authorities_;
+  Paths paths_;
   Names names_;
   std::shared_ptr<Peers> peers_;
   Residents residents_;

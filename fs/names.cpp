@@ -56,13 +56,8 @@ int errno_of(sns::Status status) {
 }
 
 Names::Names(asio::io_context& io, const Config& config, std::filesystem::path state, Authorities& authorities,
-             std::function<void()> changed)
-    : io_(io),
-      config_(config),
-      state_(std::move(state)),
-      links_(io, std::move(changed)),
-      authorities_(authorities),
-      tick_(io) {}
+             const Paths& paths)
+    : io_(io), config_(config), state_(std::move(state)), paths_(paths), authorities_(authorities), tick_(io) {}
 
 Names::~Names() = default;
 
@@ -162,10 +157,10 @@ Runtime::Addresses Names::own_addresses() const {
   return {{asio::ip::address_v4::loopback(), port_}, {asio::ip::address_v6::loopback(), port_}};
 }
 
-std::vector<sns::Address> Names::residence() const {
+std::vector<sns::Address> Names::residence(const EndpointName& endpoint) const {
   std::vector<sns::Address> residence;
   const auto listen = asio::ip::make_address(config_.listen.host);
-  for (const auto& address : links_.addresses()) {
+  for (const auto& address : paths_.addresses(endpoint)) {
     if (address.is_loopback() && !local_) continue;  // no other host could reach us there
     if (!listen.is_unspecified() && address != listen) continue;
     if (listen.is_unspecified() && listen.is_v4() && !address.is_v4()) continue;
@@ -181,12 +176,6 @@ std::string Names::state() const {
   if (joined()) return "joined";
   return "not joined; ask the domain's administrator for a token (snsd token), then: echo \"join TOKEN\" > " +
          mountpoint_ + "/ctl";
-}
-
-std::vector<std::string> Names::addresses() const {
-  std::vector<std::string> words;
-  for (const auto& address : residence()) words.push_back(sns::to_string(address));
-  return words;
 }
 
 }  // namespace sessionfs::fs

@@ -20,7 +20,7 @@
 #include "engine/session.hpp"
 #include "fs/authorities.hpp"
 #include "fs/config.hpp"
-#include "fs/links.hpp"
+#include "fs/paths.hpp"
 #include "fs/runtime.hpp"
 #include "sns/client.hpp"
 #include "sns/responder.hpp"
@@ -34,9 +34,8 @@ inline constexpr std::chrono::seconds local_tick{1};
 
 class Names {
  public:
-  /// `changed` is called when links or addresses of this host have changed.
   Names(boost::asio::io_context& io, const Config& config, std::filesystem::path state, Authorities& authorities,
-        std::function<void()> changed);
+        const Paths& paths);
   ~Names();
 
   /// Joins the domain's name server by what is stored; for the domain `local` starts the one of this daemon.
@@ -60,15 +59,13 @@ class Names {
 
   /// Where this host reaches its own endpoints.
   [[nodiscard]] Runtime::Addresses own_addresses() const;
-  /// Where the endpoints of this host can be reached now.
-  [[nodiscard]] std::vector<sns::Address> residence() const;
+  /// Where an endpoint of this host can be reached now.
+  [[nodiscard]] std::vector<sns::Address> residence(const EndpointName& endpoint) const;
 
   // In words, for `status`.
   [[nodiscard]] const std::string& domain() const { return config_.domain; }
   [[nodiscard]] const std::string& mountpoint() const { return mountpoint_; }
   [[nodiscard]] std::string state() const;
-  [[nodiscard]] std::vector<std::string> addresses() const;
-  [[nodiscard]] const Links& links() const { return links_; }
 
  private:
   void start_local();
@@ -79,7 +76,7 @@ class Names {
   boost::asio::io_context& io_;
   const Config& config_;
   std::filesystem::path state_;
-  Links links_;
+  const Paths& paths_;
   std::uint16_t port_ = 0;
   std::string mountpoint_;
   Authorities& authorities_;

@@ -21,8 +21,9 @@ struct Operations::Pending {
   }
 };
 
-Operations::Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Documents& documents)
-    : runtime_(runtime), residents_(residents), names_(names), peers_(peers), documents_(documents) {
+Operations::Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Paths& paths,
+                       Documents& documents)
+    : runtime_(runtime), residents_(residents), names_(names), peers_(peers), paths_(paths), documents_(documents) {
   clock_gettime(CLOCK_REALTIME, &started_);
 }
 

@@ -14,6 +14,7 @@
 
 #include "fs/documents.hpp"
 #include "fs/nodes.hpp"
+#include "fs/paths.hpp"
 #include "fs/peers.hpp"
 #include "fs/residents.hpp"
 #include "fs/runtime.hpp"
@@ -22,7 +23,7 @@ namespace sessionfs::fs {
 
 class Operations {
  public:
-  Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Documents& documents);
+  Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Paths& paths, Documents& documents);
 
   /// For fuse_session_new(), with `this` as user data.
   static const fuse_lowlevel_ops& table();
@@ -115,6 +116,7 @@ class Operations {
   Residents& residents_;
   Names& names_;
   Peers& peers_;
+  Paths& paths_;
   Documents& documents_;
   NodeTable<SessionNode> sessions_;
   NodeTable<ServiceNode> services_;

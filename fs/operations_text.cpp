@@ -18,7 +18,8 @@ constexpr std::string_view endpoint_commands =
     "suspend [X]     pause session X, or all sessions, until they are resumed here\n"
     "resume [X]      continue session X, or all sessions\n"
     "finish X        write no more to session X; reading goes on\n"
-    "abort X         drop session X at once, without delivering what it holds\n";
+    "abort X         drop session X at once, without delivering what it holds\n"
+    "rebind [I]      move to interface I, or back to the one that the policy picks\n";
 
 constexpr std::string_view attribute_names[] = {"user.session.state",    "user.session.peer",     "user.session.id",
                                                 "user.session.sent",     "user.session.received", "user.session.acked",
@@ -37,16 +38,6 @@ constexpr SessionCommand session_commands[] = {
     {"abort", true, &Host::abort},
 };
 
-std::string state_words(const Session& session) {
-  std::string words(name_of(session.state()));
-  if (session.failure() != Failure::none) words += std::string(" (") + std::strerror(errno_of(session.failure())) + ")";
-  return words;
-}
-
-std::string seconds_since(Time then, Time now) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now - then).count()) + "s";
-}
-
 // Answers with `value`, or with its length where the caller asked for that (size 0).
 void reply_xattr(fuse_req_t req, std::string_view value, std::size_t size) {
   if (size == 0) {
@@ -56,13 +47,6 @@ void reply_xattr(fuse_req_t req, std::string_view value, std::size_t size) {
   } else {
     fuse_reply_buf(req, value.data(), value.size());
   }
-}
-
-// Whether a text of rules holds any.
-bool holds_rules(std::string_view text) {
-  while (!text.empty())
-    if (!words_of(next_line(text)).empty()) return true;
-  return false;
 }
 
 }  // namespace
@@ -126,65 +110,9 @@ std::optional<std::string> Operations::session_attribute(const SessionNode& node
   if (name == "user.session.interface") {
     const auto connection = runtime_.connection_of(session);
     if (!connection) return std::nullopt;
-    return names_.links().interface_of(connection->local_endpoint().address());
+    return paths_.links().interface_of(connection->local_endpoint().address());
   }
   return std::nullopt;
-}
-
-std::string Operations::host_status() {
-  std::string text = "mount: " + names_.mountpoint() + "\n";
-  text += "domain: " + names_.domain() + "\n";
-  text += "name server: " + names_.state() + "\n";
-  text += "default endpoint: " + residents_.default_name().str() + "\n";
-  for (const auto& address : names_.addresses()) text += "address: " + address + "\n";
-  std::size_t sessions = 0;
-  std::size_t services = 0;
-  for (const auto& [name, resident] : residents_.all()) {
-    const Endpoint* endpoint = runtime_.host().find_endpoint(name);
-    if (endpoint == nullptr) continue;
-    sessions += endpoint->sessions.size();
-    services += endpoint->services.size();
-    text += "endpoint: " + name.str() + " " + resident.registration + "\n";
-  }
-  for (const auto& link : names_.links().interfaces()) text += "interface: " + link + "\n";
-  text += "endpoints: " + std::to_string(residents_.all().size()) + "\n";
-  text += "services: " + std::to_string(services) + "\n";
-  text += "sessions: " + std::to_string(sessions) + "\n";
-  text += "connections: " + std::to_string(runtime_.connections()) + "\n";
-  for (const auto& trouble : residents_.troubles()) text += "trouble: " + trouble + "\n";
-  if (!last_error_.empty()) text += "last error: " + last_error_ + "\n";
-  return text;
-}
-
-std::string Operations::endpoint_status(const Resident& resident) {
-  const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
-  std::string text = "endpoint: " + resident.name.str() + "\n";
-  text += "generation: " + std::to_string(endpoint->generation) + "\n";
-  text += "registration: " + resident.registration + "\n";
-  if (holds_rules(resident.policy)) text += "policy: kept, without effect in this version\n";
-  if (!resident.last_error.empty()) text += "last error: " + resident.last_error + "\n";
-  for (const auto& [name, service] : endpoint->services)
-    text += "service: " + name + " waiting=" + std::to_string(service.backlog.size()) + "\n";
-  const Time now = runtime_.now();
-  for (const auto& [name, session] : endpoint->sessions) {
-    if (session->state() == State::connecting || !session->accepted()) continue;
-    text += "session: " + name + " " + state_words(*session) + " for=" + seconds_since(session->since(), now) +
-            " sent=" + std::to_string(session->send_buffer().written()) +
-            " acked=" + std::to_string(session->send_buffer().acked()) +
-            " received=" + std::to_string(session->recv_buffer().held()) +
-            " read=" + std::to_string(session->recv_buffer().read());
-    if (const auto connection = runtime_.connection_of(*session)) {
-      const auto remote = connection->remote_endpoint();
-      text += " remote=" + remote.address().to_string() + ":" + std::to_string(remote.port());
-    }
-    if (const auto next = session->next_attempt()) text += " next-attempt=" + seconds_since(now, std::max(*next, now));
-    text += " last=T" + std::to_string(session->last_transition()) + ":" + std::string(name_of(session->last_event())) +
-            "\n";
-    if (const auto away = peers_.away_since(session->peer()); away && session->state() != State::active)
-      text += "waits: " + name + " for " + session->peer().str() + ", away since " + sns::to_text(*away) + "\n";
-    if (const auto* unsure = runtime_.unsure(*session)) text += "unsure: " + name + " " + describe(*unsure) + "\n";
-  }
-  return text;
 }
 
 // cp asks where a text's data and holes are: it is all data.
@@ -265,6 +193,13 @@ int Operations::endpoint_command(Resident& resident, std::string_view line) {
     resident.last_error = std::move(why);
     return error;
   };
+  if (words[0] == "rebind") {
+    if (words.size() > 2) return refuse(EINVAL, "rebind: takes the name of one interface, or none");
+    std::string why;
+    const auto interface = words.size() == 2 ? std::optional<std::string>(words[1]) : std::nullopt;
+    const int error = paths_.rebind(resident.name, interface, why);
+    return error == 0 ? 0 : refuse(error, std::move(why));
+  }
   const auto* command = std::ranges::find(session_commands, words[0], &SessionCommand::word);
   if (command == std::end(session_commands))
     return refuse(EINVAL, std::string(words[0]) + ": no such command; read ctl for the list");

@@ -67,9 +67,17 @@ void Peers::resolve(const EndpointName& peer, const std::string& service, bool f
   // Nobody waits for a server that did not answer before: what is known may be true still.
   const bool waits = first || answers(domain) || !known_.contains(peer);
   if (!waits) boost::asio::post(io_, [this, peer, done] { resolved(peer, false, sns::Status::unreachable, done); });
-  auto found = [this, peer, first, waits, done](sns::Status status, const sns::EndpointInfo& info) {
+  // Nor for one that may be silent now, when the way to it has broken together with the session's.
+  const auto answered = std::make_shared<bool>(!waits);
+  if (waits && !first && known_.contains(peer)) {
+    const auto patience = std::make_shared<boost::asio::steady_timer>(io_, known_place_delay);
+    patience->async_wait([this, peer, answered, patience, done](const boost::system::error_code&) {
+      if (!std::exchange(*answered, true)) resolved(peer, false, sns::Status::unreachable, done);
+    });
+  }
+  auto found = [this, peer, first, answered, done](sns::Status status, const sns::EndpointInfo& info) {
     note(peer, status, info);
-    if (waits) resolved(peer, first, status, done);
+    if (!std::exchange(*answered, true)) resolved(peer, first, status, done);
   };
   if (first) return client->get_service({service, peer}, std::move(found));
   client->get_ep(peer, std::move(found));

@@ -27,6 +27,9 @@ inline constexpr Duration key_lifetime = std::chrono::seconds(60);
 /// A peer is watched this long after somebody has last looked for it; who waits looks at least every 30 s.
 inline constexpr Duration watch_time = std::chrono::seconds(120);
 
+/// A name server that has not answered within this time is not waited for where a place of the peer is known.
+inline constexpr std::chrono::milliseconds known_place_delay{250};
+
 class Peers final : public Trust {
  public:
   /// `is_here`: whether an endpoint resides at this host. `moved`: a peer is somewhere else than it was said to be.

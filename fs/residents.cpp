@@ -127,7 +127,7 @@ void Residents::create(const EndpointName& name, Done done) {
     return fail(EIO);
   }
   creating_.insert(name);
-  names_.client()->new_ep(name, key, residence, names_.residence(),
+  names_.client()->new_ep(name, key, residence, names_.residence(name),
                           [this, name, key, done](sns::Status status, const sns::Client::Registered& registered) {
                             creating_.erase(name);
                             std::error_code ignored;
@@ -268,9 +268,12 @@ int Residents::set_policy(Resident& resident, const std::string& text) {
     return EINVAL;
   }
   const auto former = std::exchange(resident.policy, text);
-  const int error = save(resident);
-  if (error != 0) resident.policy = former;
-  return error;
+  if (const int error = save(resident); error != 0) {
+    resident.policy = former;
+    return error;
+  }
+  if (on_policy) on_policy(resident);
+  return 0;
 }
 
 // --- the name server ----------------------------------------------------------------------------------------------
@@ -288,7 +291,7 @@ void Residents::announce(Resident& resident) {
   resident.announce_at = runtime_.now() + resident.retry_delay;
   resident.retry_delay = std::min(2 * resident.retry_delay, last_registration_delay);
   const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
-  names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(),
+  names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
                              resident.certificate.not_after() < soon,
                              [this, name = resident.name](sns::Status status, const auto& registered) {
                                if (Resident* owner = find(name)) announced(*owner, status, registered);
@@ -313,7 +316,7 @@ void Residents::announced(Resident& resident, sns::Status status, const sns::Cli
 
 void Residents::register_again(Resident& resident) {
   names_.client()->new_ep(
-      resident.name, resident.key, residence_of(resident), names_.residence(),
+      resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
       [this, name = resident.name](sns::Status status, const auto& registered) {
         Resident* owner = find(name);
         if (owner == nullptr) return;

@@ -122,6 +122,7 @@ class Residents {
 
   std::function<void(const Resident&)> on_added;
   std::function<void(const Resident&)> on_removed;
+  std::function<void(const Resident&)> on_policy;  // it has another one
 
  private:
   Resident& add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key, sns::Certificate certificate);

@@ -42,6 +42,10 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
     const auto keep = shared_from_this();
     heard_ = true;
     runtime_.host_.handle_input(id_, bytes, runtime_.now());
+    if (!checked_ && runtime_.host_.carried_by(id_)) {
+      checked_ = true;
+      runtime_.check_path(id_);
+    }
     runtime_.pump();
   }
   void on_drained() override {
@@ -71,6 +75,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   ConnId id_;
   bool ready_ = false;
   bool heard_ = false;
+  bool checked_ = false;  // whether there is a better path than this new channel's
 };
 
 Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durability durability)
@@ -211,10 +216,13 @@ void Runtime::resolved(ConnId conn, const std::shared_ptr<Session>& session, con
     const auto* failure = std::get_if<DialFailure>(&result);
     return host_.handle_dial_failed(conn, failure != nullptr ? *failure : DialFailure::unreachable, now());
   }
-  found->second->connection = ::sessionfs::fs::dial(io_, *identity, session->peer(), *addresses, found->second.get());
+  const bool moves = session->state() == State::active;
+  found->second->connection = ::sessionfs::fs::dial(
+      io_, *identity, session->peer(), hooks_.ways(session->local(), *addresses, moves), found->second.get());
 }
 
 void Runtime::adopt(std::shared_ptr<SecureConnection> connection) {
+  if (hooks_.carries(connection->local_name(), *connection) == Paths::Carries::no) return connection->abort();
   const ConnId conn = host_.handle_incoming(connection->local_name(), connection->peer(), now());
   const auto link = std::make_shared<Link>(*this, conn);
   link->adopt();
@@ -247,18 +255,29 @@ void Runtime::close(ConnId conn, bool flush) {
   }
 }
 
-void Runtime::drop_connections_without(const std::vector<boost::asio::ip::address>& addresses) {
+void Runtime::handle_network_change() {
   std::vector<ConnId> dead;
   for (const auto& [conn, link] : links_) {
-    if (!link->connection) continue;
-    const auto local = link->connection->local_endpoint().address();
-    if (local.is_unspecified() || local.is_loopback()) continue;
-    if (std::ranges::find(addresses, local) == addresses.end()) dead.push_back(conn);
+    if (link->connection && hooks_.carries(link->connection->local_name(), *link->connection) == Paths::Carries::no)
+      dead.push_back(conn);
   }
   for (const ConnId conn : dead) {
     close(conn, false);
     host_.handle_closed(conn, now());
   }
+  host_.handle_network_change(now());
+  std::vector<ConnId> left;
+  for (const auto& [conn, link] : links_) left.push_back(conn);
+  for (const ConnId conn : left) check_path(conn);
+  pump();
+}
+
+void Runtime::check_path(ConnId conn) {
+  const auto session = host_.carried_by(conn);
+  const auto link = links_.find(conn);
+  if (!session || link == links_.end() || !link->second->connection) return;
+  const auto worth = hooks_.carries(session->local(), *link->second->connection);
+  host_.handle_path(*session, worth == Paths::Carries::best, now());
 }
 
 std::shared_ptr<SecureConnection> Runtime::connection_of(const Session& session) const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/host.hpp"
+#include "fs/paths.hpp"
 #include "fs/state_file.hpp"
 #include "fs/transport/dial.hpp"
 
@@ -30,6 +31,10 @@ class Runtime {
     std::function<void(const EndpointName& peer, const std::string& service, bool first,
                        std::function<void(Resolved)> done)>
         resolve;
+    /// By which interfaces to connect to a peer at these addresses, best first; `move`: by the best one alone.
+    std::function<std::vector<Way>(const EndpointName& local, const Addresses& peer, bool move)> ways;
+    /// What a connection that stands is worth, where the host is now.
+    std::function<Paths::Carries(const EndpointName& local, const SecureConnection&)> carries;
     /// What proves that we are `local`; null when it does not reside here.
     std::function<std::shared_ptr<const TlsIdentity>(const EndpointName& local)> identity;
     /// The folder of the endpoint's sessions.
@@ -71,8 +76,9 @@ class Runtime {
   /// A session from its state file goes on. Throws what StateFile::open() throws.
   void restore(Endpoint& endpoint, const std::filesystem::path& path);
 
-  /// Lets go of every connection whose local address is not among `addresses`: it cannot carry anything any more.
-  void drop_connections_without(const std::vector<boost::asio::ip::address>& addresses);
+  /// Links, addresses, or the choice between them have changed. Lets go of the connections that may not or cannot carry
+  /// anything any more.
+  void handle_network_change();
 
   /// The connection that carries `session` now, or null.
   [[nodiscard]] std::shared_ptr<SecureConnection> connection_of(const Session& session) const;
@@ -93,6 +99,7 @@ class Runtime {
   void dial(const Action& action);
   void resolved(ConnId conn, const std::shared_ptr<Session>& session, const Resolved& result);
   void transmit(ConnId conn);
+  void check_path(ConnId conn);
   void close(ConnId conn, bool flush);
   void forget(const Session& session);
   void arm_timer();

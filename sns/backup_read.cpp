@@ -28,7 +28,7 @@ constexpr std::string_view an_address = "address that can be reached, as 10.0.0.
 class BackupReader {
  public:
   BackupReader(const std::function<std::size_t(std::span<char>)>& read, std::filesystem::path folder,
-         const std::string& wanted_domain, UnixTime now)
+               const std::string& wanted_domain, UnixTime now)
       : lines_(read), folder_(std::move(folder)), wanted_domain_(parse_domain(wanted_domain).value_or("")), now_(now) {}
 
   BackupCounts read() {

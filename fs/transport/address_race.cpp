@@ -1,20 +1,30 @@
 #include "fs/transport/address_race.hpp"
 
+#include <sys/socket.h>
+
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <utility>
 
 #include "fs/transport/connection.hpp"
 
 namespace sessionfs::fs {
 
-AddressRace::AddressRace(asio::io_context& io, std::deque<Tcp::endpoint> addresses,
-                         std::optional<asio::ip::address> local)
-    : io_(io), waiting_(std::move(addresses)), local_(std::move(local)), stagger_(io) {
-  if (!waiting_.empty()) last_address_ = waiting_.front();
-  if (local_) {
-    std::erase_if(waiting_, [this](const Tcp::endpoint& each) { return each.address().is_v4() != local_->is_v4(); });
-  }
-  if (waiting_.size() > max_dialled_addresses) waiting_.resize(max_dialled_addresses);
+namespace {
+
+// Packets of the socket leave by this interface alone, whatever the routes say (socket(7)).
+void bind_to(asio::ip::tcp::socket& socket, const std::string& interface, boost::system::error_code& error) {
+  if (::setsockopt(socket.native_handle(), SOL_SOCKET, SO_BINDTODEVICE, interface.data(),
+                   static_cast<socklen_t>(interface.size())) != 0)
+    error.assign(errno, boost::system::system_category());
+}
+
+}  // namespace
+
+AddressRace::AddressRace(asio::io_context& io, std::deque<Way> ways)
+    : io_(io), waiting_(std::move(ways)), stagger_(io) {
+  if (!waiting_.empty()) last_address_ = waiting_.front().address;
+  while (waiting_.size() > max_dialled_addresses) waiting_.pop_back();
 }
 
 void AddressRace::next(Done done) {
@@ -39,13 +49,13 @@ void AddressRace::start_one() {
   running_.push_back(attempt);
 
   boost::system::error_code error;
-  attempt->socket.open(attempt->address.protocol(), error);
-  if (!error && local_) attempt->socket.bind(Tcp::endpoint(*local_, 0), error);
+  attempt->socket.open(attempt->way.address.protocol(), error);
+  if (!error && !attempt->way.interface.empty()) bind_to(attempt->socket, attempt->way.interface, error);
   if (error) {
     asio::post(io_, [self = shared_from_this(), attempt, error] { self->handle_outcome(attempt, error); });
     return;
   }
-  attempt->socket.async_connect(attempt->address,
+  attempt->socket.async_connect(attempt->way.address,
                                 [self = shared_from_this(), attempt](boost::system::error_code result) {
                                   self->handle_outcome(attempt, result);
                                 });
@@ -68,11 +78,11 @@ void AddressRace::handle_outcome(const std::shared_ptr<Attempt>& attempt, boost:
   attempt->limit.cancel();
   running_.remove(attempt);
   if (!error && !attempt->timed_out) {
-    finish({}, attempt->address, std::move(attempt->socket));
+    finish({}, attempt->way.address, std::move(attempt->socket));
     return;
   }
   last_error_ = attempt->timed_out ? asio::error::make_error_code(asio::error::timed_out) : error;
-  last_address_ = attempt->address;
+  last_address_ = attempt->way.address;
   stagger_.cancel();
   start_one();
 }
@@ -90,7 +100,7 @@ void AddressRace::stop_running() {
     attempt->limit.cancel();
     boost::system::error_code ignored;
     attempt->socket.close(ignored);
-    waiting_.push_back(attempt->address);
+    waiting_.push_back(attempt->way);
   }
   running_.clear();
 }

@@ -8,21 +8,30 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <optional>
+#include <string>
 
 namespace sessionfs::fs {
 
 namespace asio = boost::asio;
 
+/// Where to, and by which of our interfaces; empty: as the system's routes say.
+struct Way {
+  Way(asio::ip::tcp::endpoint to, std::string by = {})  // NOLINT(google-explicit-constructor): an address is a way
+      : address(std::move(to)), interface(std::move(by)) {}
+
+  asio::ip::tcp::endpoint address;
+  std::string interface;
+};
+
 class AddressRace : public std::enable_shared_from_this<AddressRace> {
  public:
   using Tcp = asio::ip::tcp;
-  /// A connected socket; or, when no address is left, the last error and whom it was about.
+  /// A connected socket; or, when no way is left, the last error and whom it was about.
   using Done = std::function<void(boost::system::error_code, const Tcp::endpoint&, Tcp::socket)>;
 
-  AddressRace(asio::io_context& io, std::deque<Tcp::endpoint> addresses, std::optional<asio::ip::address> local);
+  AddressRace(asio::io_context& io, std::deque<Way> ways);
 
-  /// Looks for the next connection among the addresses that have not failed or won yet. `done` comes once, from the
+  /// Looks for the next connection among the ways that have not failed or won yet. `done` comes once, from the
   /// loop, unless cancel() comes before. Not to be called again before.
   void next(Done done);
   void cancel();
@@ -30,7 +39,7 @@ class AddressRace : public std::enable_shared_from_this<AddressRace> {
  private:
   struct Attempt {
     Tcp::socket socket;
-    Tcp::endpoint address;
+    Way way;
     asio::steady_timer limit;
     bool timed_out = false;
     bool over = false;
@@ -43,8 +52,7 @@ class AddressRace : public std::enable_shared_from_this<AddressRace> {
   void stop_running();
 
   asio::io_context& io_;
-  std::deque<Tcp::endpoint> waiting_;
-  std::optional<asio::ip::address> local_;
+  std::deque<Way> waiting_;
   std::list<std::shared_ptr<Attempt>> running_;
   asio::steady_timer stagger_;
   Done done_;

@@ -17,10 +17,8 @@ struct ContextReference {
 }  // namespace
 
 std::shared_ptr<SecureConnection> dial(asio::io_context& io, const TlsIdentity& identity, const EndpointName& peer,
-                                       std::vector<asio::ip::tcp::endpoint> addresses, ConnectionHandler* handler,
-                                       std::optional<asio::ip::address> local_address) {
-  const std::deque<asio::ip::tcp::endpoint> queue(addresses.begin(), addresses.end());
-  auto race = std::make_shared<AddressRace>(io, queue, std::move(local_address));
+                                       std::vector<Way> ways, ConnectionHandler* handler) {
+  auto race = std::make_shared<AddressRace>(io, std::deque<Way>(ways.begin(), ways.end()));
   auto make_handshake = [reference = std::make_shared<ContextReference>(identity.context()), local = identity.name(),
                          peer] { return std::make_unique<Handshake>(reference->context.get(), local, peer); };
   return ConnectionFactory::dialled(io, identity.name(), std::move(race), std::move(make_handshake), handler);

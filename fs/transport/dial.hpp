@@ -2,23 +2,21 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <vector>
 
+#include "fs/transport/address_race.hpp"
 #include "fs/transport/connection.hpp"
 
 namespace sessionfs::fs {
 
-/// Connects as `identity` to the endpoint `peer` at one of `addresses` (at most max_dialled_addresses, best first).
+/// Connects as `identity` to the endpoint `peer` on one of `ways` (at most max_dialled_addresses, best first).
 ///
 /// They are tried as RFC 8305 says: the next one starts when the one before has failed, or has not answered for
 /// next_address_delay_ms; the first to stand is used. When its TLS handshake fails, those left are tried. The handler
 /// learns the outcome by on_ready() or on_closed(), always later; of several failures it gets the one that says most
 /// (untrusted, not_here, protocol, then the others).
-/// `local_address`: the address to connect from; addresses of the other family are skipped.
 /// abort() cancels all of it.
 std::shared_ptr<SecureConnection> dial(asio::io_context& io, const TlsIdentity& identity, const EndpointName& peer,
-                                       std::vector<asio::ip::tcp::endpoint> addresses, ConnectionHandler* handler,
-                                       std::optional<asio::ip::address> local_address = std::nullopt);
+                                       std::vector<Way> ways, ConnectionHandler* handler);
 
 }  // namespace sessionfs::fs

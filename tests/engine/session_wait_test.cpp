@@ -64,9 +64,27 @@ TEST(Retrying, ChangesThatFollowEachOtherLetAnAttemptComeToItsEnd) {
   }
   EXPECT_EQ(t.dials.size(), 2U) << "and is made anew when it has had its time";
   t.advance(young_attempt_limit);
-  EXPECT_EQ(t.dials.size(), 2U);
   change();
+  EXPECT_EQ(t.dials.size(), 2U) << "this one has twice the time: the way may be long";
+  t.advance(young_attempt_limit);
   EXPECT_EQ(t.dials.size(), 3U) << "no longer young";
+}
+
+TEST(Retrying, ChangesWithoutAnEndLeaveALongWayTimeEnough) {
+  RawHost t;
+  const ConnId channel = t.accept_from_alice();
+  t.advance(settled);
+  t.cut(channel);
+  Duration longest{};
+  for (Duration passed{}, began{}; passed < std::chrono::seconds(60); passed += milliseconds(20)) {
+    const auto dials = t.dials.size();
+    t.with([&](Host& host) { host.handle_network_change(t.now); });
+    t.advance(milliseconds(20));
+    if (t.dials.size() == dials) continue;
+    longest = std::max(longest, passed - began);
+    began = passed;
+  }
+  EXPECT_GE(longest, attempt_timeout) << "attempts were always cut short";
 }
 
 TEST(Retrying, AChannelThatBreaksAgainAndAgainAtOnceIsNotResumedInALoop) {

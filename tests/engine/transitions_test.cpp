@@ -10,8 +10,8 @@
 namespace sessionfs::test {
 namespace {
 
-constexpr std::size_t state_count = 6;
-constexpr std::size_t event_count = 24;
+constexpr std::size_t state_count = 7;
+constexpr std::size_t event_count = 26;
 
 TEST(Transitions, NumbersAreUniqueAndPairsToo) {
   std::set<int> numbers;
@@ -85,10 +85,10 @@ TEST(Transitions, EveryStateAnswersAResumeAndEveryWaitHasAWayOut) {
   for (std::size_t s = 0; s < state_count; ++s)
     EXPECT_NE(find_transition(static_cast<State>(s), Event::peer_resume), nullptr) << name_of(static_cast<State>(s));
   EXPECT_NE(find_transition(State::ready_resume, Event::retry_due), nullptr);
-  for (const State state : {State::connecting, State::ready_resume, State::sent_resume})
+  for (const State state : {State::connecting, State::active, State::moving, State::ready_resume, State::sent_resume})
     EXPECT_NE(find_transition(state, Event::timeout), nullptr) << name_of(state);
   for (const State state :
-       {State::connecting, State::active, State::ready_resume, State::sent_resume, State::suspended})
+       {State::connecting, State::active, State::moving, State::ready_resume, State::sent_resume, State::suspended})
     EXPECT_NE(find_transition(state, Event::user_abort), nullptr) << name_of(state);
 }
 

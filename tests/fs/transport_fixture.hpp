@@ -127,8 +127,8 @@ class TransportTest : public ::testing::Test {
   }
 
   /// As `identity` to `peer`, into `out`.
-  void dial_out(const TlsIdentity& identity, const EndpointName& peer, std::vector<Tcp::endpoint> addresses) {
-    out.connection = dial(io, identity, peer, std::move(addresses), &out);
+  void dial_out(const TlsIdentity& identity, const EndpointName& peer, std::vector<Way> ways) {
+    out.connection = dial(io, identity, peer, std::move(ways), &out);
   }
   /// A connection from alice (`out`) to bob (`in()`).
   void connect() {

@@ -50,6 +50,7 @@ class Host:
         self.world, self.letter, self.number = world, letter, number
         self.namespace = f"{world.prefix}-{letter}"
         self.port = f"port-{letter}"  # the bridge's end of the link
+        self._ports = {"eth0": self.port}
         self.moved = False
         self.daemon = None
 
@@ -105,12 +106,28 @@ class Host:
     def link_up(self):
         self.ip("link", "set", "eth0", "up")
 
-    def unplug(self):
+    def unplug(self, link="eth0"):
         """The cable is pulled: the link has no carrier."""
-        checked("ip", "-n", self.world.switch, "link", "set", self.port, "down")
+        checked("ip", "-n", self.world.switch, "link", "set", self._ports[link], "down")
 
-    def plug(self):
-        checked("ip", "-n", self.world.switch, "link", "set", self.port, "up")
+    def plug(self, link="eth0"):
+        checked("ip", "-n", self.world.switch, "link", "set", self._ports[link], "up")
+
+    def add_second_link(self, bridge):
+        """eth1, 10.78.0.N and fd78::N, by which the name server's host is reached when eth0 is away."""
+        port = self._ports["eth1"] = f"port-{self.letter}1"
+        checked("ip", "link", "add", port, "netns", self.world.switch, "type", "veth", "peer", "name", "eth1", "netns",
+                self.namespace)
+        checked("ip", "-n", self.world.switch, "link", "set", port, "master", bridge, "up")
+        self.run("sh", "-c", "cd /proc/sys/net && for link in eth0 eth1; do "
+                 "echo 1 > ipv4/conf/$link/arp_ignore; echo 1 > ipv4/conf/$link/ignore_routes_with_linkdown; "
+                 "echo 1 > ipv6/conf/$link/ignore_routes_with_linkdown; echo 1 > ipv6/conf/$link/keep_addr_on_down; "
+                 "done")
+        self.ip("link", "set", "eth1", "up")
+        self.ip("addr", "add", f"10.78.0.{self.number}/24", "dev", "eth1")
+        self.ip("addr", "add", f"fd78::{self.number:x}/64", "dev", "eth1", "nodad")
+        if self is not self.world.c:
+            self.ip("route", "add", "10.77.0.0/24", "via", "10.78.0.3", "metric", "1000")
 
     def replace_address(self):
         """The host's addresses go, others come."""
@@ -213,6 +230,12 @@ class World:
         remove_folder(self.folder)
         if problems:
             raise problems[0]
+
+    def add_second_network(self):
+        checked("ip", "-n", self.switch, "link", "add", "br1", "type", "bridge")
+        checked("ip", "-n", self.switch, "link", "set", "br1", "up")
+        for host in self.hosts:
+            host.add_second_link("br1")
 
     # --- what runs ---------------------------------------------------------------------------------------------
 

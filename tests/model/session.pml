@@ -12,8 +12,12 @@
  * (back-off, the wait for the creator or the user, the answer to RESUME) fires when nothing else is under way (QUIET),
  * or early, which is a fault.
  *
- * Faults are breaks, crashes, suspends, early timers and aborts. Their number is bounded, their mixture and moments are
- * not.
+ * Faults are breaks, crashes, suspends, early timers, aborts and moves. Their number is bounded, their mixture and
+ * moments are not.
+ *
+ * Moves. A host that is ACTIVE begins a connection over a better link beside its channel (T49); when that stands RESUME
+ * goes on it (T50). Any host may, also both at once. The heartbeat, which after a refusal says what nobody has heard
+ * meanwhile, comes at once.
  *
  * Liveness is checked as safety, and that suffices: no run stops before all is delivered and both sides are closed
  * (else Spin reports an invalid end state: each process ends only when it is OVER), and none goes on for ever: the
@@ -36,10 +40,10 @@
  * ABORTS this may go on for ever, when the other side has aborted what it had accepted.
  *
  * Options. BYTES_OUT, BYTES_BACK: what the applications of hosts 0 and 1 have to say. FAULTS: how many; BREAKS,
- * CRASHES, SUSPENDS, HURRIES, ABORTS: whether there are any of these (aborts: only if set). WINDOW: how much the
- * receiver takes, from an application that reads late; without it there is no limit, and the application reads at
- * once. CONNS connections at a time, QUEUE messages in each direction of one. FROM_CONNECT, FROM_RESUME: begin with
- * CONNECT, or with both sides resuming, instead of an open channel. WRITES: applications write while it goes on,
+ * CRASHES, SUSPENDS, HURRIES, ABORTS, MOVES: whether there are any of these (aborts and moves: only if set). WINDOW:
+ * how much the receiver takes, from an application that reads late; without it there is no limit, and the application
+ * reads at once. CONNS connections at a time, QUEUE messages in each direction of one. FROM_CONNECT, FROM_RESUME: begin
+ * with CONNECT, or with both sides resuming, instead of an open channel. WRITES: applications write while it goes on,
  * instead of before. EARLY_CLOSE: they finish and close when they like, instead of when all is said and read;
  * NO_CLOSE: they do not, and all is over when all is delivered. LATE_HOLD: what was received is held some time later,
  * instead of before anything else happens. STALE: a copy of host COPIED comes back, and STRAYS attempts of its peer go
@@ -75,6 +79,9 @@
 #ifndef ABORTS
 #define ABORTS false
 #endif
+#ifndef MOVES
+#define MOVES false
+#endif
 #ifdef STALE
 #define HOSTS 3
 #ifndef COPIED
@@ -101,7 +108,9 @@ proctype host(byte h) {
         event = loss
       :: (K.state == READY_RESUME || (K.state == CONNECTING && L.attempt_conn == NONE)) && EXISTS(FREE) && RETRIES ->
         event = retries
-      :: K.state == SENT_RESUME && (IN_TURN || EARLY) -> event = times_out
+      :: (K.state == SENT_RESUME || K.state == MOVING) && (IN_TURN || EARLY) -> event = times_out
+      :: MOVES && MAKES_CONNECTION(h) -> event = reaches
+      :: MOVES && MAY_FAIL && MAY_MOVE && !OVER -> event = moves
       :: K.state == SUSPENDED -> event = user_resumes
       :: MAY_CLOSE(h) -> event = user_closes
       :: SUSPENDS && MAY_FAIL && MAY_SUSPEND && !K.detached && !OVER -> event = user_suspends
@@ -131,7 +140,7 @@ proctype host(byte h) {
 #ifdef STALE
       if
       :: true
-      :: event == retries && h == 1 - COPIED && STANDS(COPY) && strays < STRAYS -> astray = true
+      :: (event == retries || event == moves) && h == 1 - COPIED && STANDS(COPY) && strays < STRAYS -> astray = true
       fi;
 #endif
       d_step {
@@ -161,8 +170,8 @@ proctype host(byte h) {
       :: L.abort_due && SENDS(h) -> event = send_abort
       :: L.suspend_due && !L.abort_due && SENDS(h) -> event = send_suspend
       :: L.checkpoint_due && SENDS(h) && MAY_ANNOUNCE -> event = send_checkpoint
-      :: L.end_due && SENDS(h) && K.state == ACTIVE -> event = send_end
-      :: !L.end_due && SENDS(h) && K.state == ACTIVE && HAS_DATA(h) -> event = send_data
+      :: L.end_due && SENDS(h) && FLOWS(h) -> event = send_end
+      :: !L.end_due && SENDS(h) && FLOWS(h) && HAS_DATA(h) -> event = send_data
       fi;
       d_step {
         drop_2 = NONE;

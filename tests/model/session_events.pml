@@ -10,8 +10,9 @@
 #define HAS_DATA(h) (live[h].sent < MIN(kept[h].written, live[h].limit))
 #endif
 #define HAS_OUTPUT(h)                                                              \
-  (live[h].channel != NONE && (live[h].checkpoint_due || live[h].suspend_due || live[h].abort_due || \
-                               (kept[h].state == ACTIVE && (live[h].end_due || HAS_DATA(h)))))
+  (live[h].channel != NONE && ((live[h].checkpoint_due && kept[h].state != MOVING) || live[h].suspend_due || \
+                               live[h].abort_due || (FLOWS(h) && (live[h].end_due || HAS_DATA(h)))))
+#define MAKES_CONNECTION(h) (live[h].attempt_conn != NONE && (kept[h].state == ACTIVE || kept[h].state == READY_RESUME))
 #ifdef NO_CLOSE
 #define MAY_CLOSE(h) false
 #elif defined(EARLY_CLOSE)
@@ -26,7 +27,9 @@
 #else
 #define STORES_BYTES(h) false
 #endif
-#define QUIET_AT(h) (live[h].retry != NOW && !HAS_OUTPUT(h) && !MAY_CLOSE(h) && !USER_WAITS(h) && !STORES_BYTES(h))
+#define QUIET_AT(h) \
+  (live[h].retry != NOW && !HAS_OUTPUT(h) && !MAY_CLOSE(h) && !USER_WAITS(h) && !STORES_BYTES(h) && \
+   !MAKES_CONNECTION(h))
 #ifdef STALE
 #define QUIET (ALL(IDLE) && QUIET_AT(0) && QUIET_AT(1) && QUIET_AT(COPY))
 #else
@@ -89,6 +92,20 @@ inline user_close() {
   fi
 }
 
+inline go_astray() {
+#ifdef STALE
+  if
+  :: astray ->
+    printf("host %d: reaches the copy\n", h);
+    strays++;
+    at[OUT(c, h)] = COPY
+  :: else
+  fi
+#else
+  skip
+#endif
+}
+
 inline handle() {
   if
   :: event == message -> take_message()
@@ -96,15 +113,7 @@ inline handle() {
   :: event == retries ->
     count_hurry();
     dial();
-#ifdef STALE
-    if
-    :: astray ->
-      printf("host %d: reaches the copy\n", h);
-      strays++;
-      at[OUT(c, h)] = COPY
-    :: else
-    fi;
-#endif
+    go_astray();
     if
     :: K.state == READY_RESUME ->
       TOOK(T31);
@@ -114,14 +123,37 @@ inline handle() {
       assert(K.attempt < MAX_ATTEMPT) /* nobody tries for ever */
     :: else
     fi
+  :: event == moves ->
+    TOOK(T49);
+    printf("host %d: begins a connection over a better link\n", h);
+    faults++;
+    dial();
+    go_astray()
+  :: event == reaches ->
+    TOOK_IN(T50, T50, T12, T12);
+    c = L.attempt_conn;
+    K.state = (K.state == ACTIVE -> MOVING : SENT_RESUME);
+    K.attempt++;
+    assert(K.attempt < MAX_ATTEMPT)
   :: event == times_out ->
-    TOOK(T16);
+    TOOK_IN(T16, T60, T16, T16);
     count_hurry();
     drop_attempt();
-    K.state = READY_RESUME;
-    L.retry = NOW
+    if
+#ifdef BUG_MOVE_STAYS_AFTER_TIMEOUT
+    :: K.state == MOVING -> refused_resume()
+#else
+    :: K.state == MOVING ->
+      drop_channel(); /* the peer may have accepted, or may do so later */
+      K.state = READY_RESUME;
+      L.retry = NOW
+#endif
+    :: else ->
+      K.state = READY_RESUME;
+      L.retry = NOW
+    fi
   :: event == user_suspends ->
-    TOOK_IN(T2, T5, T37);
+    TOOK_IN(T2, T63, T5, T37);
     printf("host %d: its user suspends\n", h);
     faults++;
     K.state = SUSPENDED;
@@ -138,7 +170,7 @@ inline handle() {
     if
     :: K.state == CONNECTING -> TOOK(T25)
     :: K.state == SUSPENDED -> TOOK(T45)
-    :: else -> TOOK_IN(T26, T33, T38)
+    :: else -> TOOK_IN(T26, T64, T33, T38)
     fi;
     printf("host %d: its user aborts\n", h);
     faults++;
@@ -207,7 +239,7 @@ inline answer() {
     fi
   :: event == message && reply == 0 && c == L.channel && kind == CONNECT ->
     PUT(c, CONNECT_OK, K.generation, K.attempt, 0, LIMIT, 0)
-  :: event == retries && K.state == SENT_RESUME ->
+  :: (event == retries || event == reaches) && (K.state == SENT_RESUME || K.state == MOVING) ->
     printf("host %d: RESUME %d, holds %d\n", h, K.attempt, L.held);
     PUT(c, RESUME, K.generation, K.attempt, L.held, LIMIT, FLAGS);
     L.checkpoint_due = false
@@ -259,8 +291,13 @@ inline transmit() {
 #endif
 #define RETRIES MAY_RETRY && (L.retry == NOW || (L.retry == LATER && (IN_TURN || EARLY)))
 #define MAY_DIE (h != COPY || K.state != NOT_YET)
-#define MAY_SUSPEND (K.state == ACTIVE || K.state == READY_RESUME || K.state == SENT_RESUME)
+#define MAY_SUSPEND (FLOWS(h) || K.state == READY_RESUME || K.state == SENT_RESUME)
+#ifdef BUG_CHECKPOINT_WHILE_MOVING
+#define MAY_ANNOUNCE (!L.abort_due && (FLOWS(h) || K.state == CLOSED))
+#else
 #define MAY_ANNOUNCE (!L.abort_due && (K.state == ACTIVE || K.state == CLOSED))
+#endif
+#define MAY_MOVE (K.state == ACTIVE && L.attempt_conn == NONE && EXISTS(FREE))
 #define MAY_ABORT (K.state != NOT_YET && K.state != CLOSED)
 #define MAY_WRITE (STANDS(h) && K.end == OPEN && K.state != CLOSED)
 #if defined(BUG_UNCLAIMED) || defined(BUG_UNCLAIMED_ANSWERS) || defined(BUG_CLAIMED_TWICE)

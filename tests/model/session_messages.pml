@@ -48,7 +48,7 @@ inline finish() {
 
 /* What the peer says of our direction: off (held), lim, flg. */
 inline take_progress() {
-#if !defined(LATE_HOLD) || defined(BUG_ACK_ABOVE_SENT)
+#if !(defined(LATE_HOLD) || MOVES) || defined(BUG_ACK_ABOVE_SENT) /* else an earlier connection may have brought it */
   assert(off <= L.sent);
 #endif
   assert(off <= K.written);
@@ -102,16 +102,16 @@ inline take_resume() {
     :: else ->
       if
       :: off < K.acked || off > K.written ->
-        TOOK_IN(T28, T34, T39);
+        TOOK_IN(T28, T69, T34, T39);
         lose();
         reply = gap
 #ifndef BUG_NO_COLLISION
-      :: off >= K.acked && off <= K.written && K.state == SENT_RESUME && SIDE(h) == 0 ->
-        TOOK(T17);
+      :: off >= K.acked && off <= K.written && (K.state == SENT_RESUME || K.state == MOVING) && SIDE(h) == 0 ->
+        TOOK_IN(T17, T68, T17, T17);
         reply = collision
 #endif
       :: else ->
-        TOOK_IN(T3, T6, T18);
+        TOOK_IN(T3, T67, T6, T18);
         drop_attempt();
         drop_channel();
         open_channel();
@@ -121,13 +121,25 @@ inline take_resume() {
   fi
 }
 
+/* The connection has ended on which RESUME was sent: nobody knows whether it was accepted. */
+inline lose_attempt() {
+  drop_attempt();
+  if
+  :: K.state == MOVING ->
+    TOOK(T61);
+    drop_channel();
+    L.retry = NOW
+  :: else ->
+    TOOK(T36);
+    L.retry = LATER
+  fi;
+  K.state = READY_RESUME
+}
+
 inline take_resume_ok() {
   if
   :: gen < K.peer_generation -> /* a copy that has been left behind */
-    TOOK(T36);
-    drop_attempt();
-    K.state = READY_RESUME;
-    L.retry = LATER
+    lose_attempt()
   :: else ->
 #ifndef BUG_OK_WITHOUT_ATTEMPT
     K.peer_attempt = (gen > K.peer_generation -> num : MAX(K.peer_attempt, num));
@@ -136,26 +148,47 @@ inline take_resume_ok() {
     if
     :: off < K.acked || off > K.written -> lose()
     :: else ->
-      TOOK(T14);
+      TOOK_IN(T14, T53, T14, T14);
+      drop_channel();
       open_channel();
       take_progress()
     fi
   fi
 }
 
+/* Who was refused while its channel carried on stays there. What RESUME has said has not been heard. */
+inline refused_resume() {
+  if
+  :: K.state == MOVING ->
+    K.state = ACTIVE;
+    L.checkpoint_due = true;
+    check_complete()
+  :: else ->
+    K.state = READY_RESUME;
+    L.retry = LATER
+  fi
+}
+
 inline take_denied() {
   drop_attempt();
-  K.state = READY_RESUME;
-  L.retry = LATER;
   if
-  :: num == suspended -> TOOK(T15)
-  :: num == collision -> TOOK(T40)
-  :: num == stale || num == not_here -> TOOK(T41)
+  :: num == suspended ->
+    TOOK_IN(T15, T54, T15, T15);
+    refused_resume()
+  :: num == collision ->
+    TOOK_IN(T40, T55, T40, T40);
+    refused_resume()
+  :: num == stale || num == not_here ->
+    TOOK_IN(T41, T56, T41, T41);
+    refused_resume()
 #ifndef BUG_DENIED_BY_COPY
-  :: gen < K.peer_generation && (num == unknown || num == gap || num == closed) -> TOOK(T41) /* it does not know */
+  :: gen < K.peer_generation && (num == unknown || num == gap || num == closed) -> /* it does not know */
+    TOOK_IN(T41, T56, T41, T41);
+    refused_resume()
 #endif
   :: num == superseded ->
-    TOOK(T44);
+    TOOK_IN(T44, T59, T44, T44);
+    drop_channel();
     printf("host %d: superseded\n", h);
     assert(h == COPY);
     K.state = CLOSED;
@@ -164,14 +197,15 @@ inline take_denied() {
   :: else ->
     if
     :: num == closed && off >= K.written && lim == K.received ->
-      TOOK(T42);
+      TOOK_IN(T42, T57, T42, T42);
       K.end = K.written;
       K.end_acked = true;
       K.peer_end = lim;
       K.state = CLOSED;
+      L.checkpoint_due = L.checkpoint_due || L.channel != NONE;
       L.retry = NEVER
     :: else ->
-      TOOK(T43);
+      TOOK_IN(T43, T58, T43, T43);
       lose()
     fi
   fi
@@ -243,7 +277,7 @@ inline take_message() {
     :: kind == CONNECT_OK -> take_connect_ok()
     :: kind == DENIED ->
       if
-      :: K.state == SENT_RESUME -> take_denied()
+      :: K.state == SENT_RESUME || K.state == MOVING -> take_denied()
       :: else -> /* no answer to CONNECT */
         TOOK(T24);
         drop_attempt();
@@ -252,19 +286,20 @@ inline take_message() {
     fi
   :: c == L.channel ->
     if
-    :: K.state != ACTIVE /* it is being let go */
+    :: !FLOWS(h) /* it is being let go */
     :: else ->
       if
       :: kind == DATA -> take_data()
       :: kind == CHECKPOINT -> take_progress()
       :: kind == FINISH || kind == CLOSE -> take_end()
       :: kind == SUSPEND ->
-        TOOK(T4);
+        TOOK_IN(T4, T65, T4, T4);
+        drop_attempt();
         drop_channel();
         K.state = READY_RESUME;
         L.retry = LATER
       :: kind == ABORT ->
-        TOOK(T27);
+        TOOK_IN(T27, T66, T27, T27);
         lose()
       fi
     fi
@@ -286,22 +321,26 @@ inline take_loss() {
     :: K.state == ACTIVE ->
       TOOK(T1);
       K.state = READY_RESUME;
-      L.retry = NOW
+      L.retry = (L.attempt_conn == NONE -> NOW : NEVER) /* a connection that is being made will do */
+    :: K.state == MOVING ->
+      TOOK(T62);
+      K.state = SENT_RESUME
     :: else
     fi
   :: c == L.attempt_conn ->
-    drop_attempt();
+    if
+    :: K.state == SENT_RESUME || K.state == MOVING -> lose_attempt()
+    :: K.state == ACTIVE -> /* it was being made, for a better link */
+      TOOK(T51);
+      drop_attempt()
+    :: else ->
+      TOOK_IN(T24, T24, T13, T24);
+      drop_attempt();
+      L.retry = LATER
+    fi;
 #ifdef BUG_NO_TIMER
     L.retry = NEVER;
-#else
-    L.retry = LATER;
 #endif
-    if
-    :: K.state == SENT_RESUME ->
-      TOOK(T36);
-      K.state = READY_RESUME
-    :: else -> TOOK(T24)
-    fi
   :: else
   fi
 }

@@ -266,16 +266,16 @@ class Commands(LocalTestCase):
         write_line(client.path / "ctl", f"suspend {ours.name}\nresume {ours.name}\nfinish {ours.name}\n", os.O_WRONLY)
         self.assertIn("Broken pipe", shell('echo x > "$F"', F=ours).err)
 
-    def test_rules_without_effect_are_told(self):
+    def test_what_the_policy_makes_of_the_interfaces_is_told(self):
         endpoint = self.endpoint()
-        note = "policy: kept, without effect in this version\n"
-        self.assertNotIn("policy:", endpoint.status())
-        endpoint.rules("policy", "# none yet\n\n")
-        self.assertNotIn("policy:", endpoint.status())
-        endpoint.rules("policy", "# one\nstay\n")
-        self.assertIn(note, endpoint.status())
-        endpoint.rules("policy", "")
-        self.assertNotIn("policy:", endpoint.status())
+        endpoint.rules("policy", "# on this host alone\nprefer loopback\n")
+        self.assertIn("interface: lo: ", endpoint.status())
+        endpoint.rules("policy", "deny *\n")
+        self.assertIn("interface: none: ", endpoint.status())
+        self.assertIn("denied by: deny *", endpoint.status())
+        client, ours, _, _ = self.pair()  # what stays on this host goes by no interface
+        client.rules("policy", "deny *\n")
+        self.assertEqual(shell('echo x > "$F"', F=ours).status, 0)
 
     def test_fixed_files_stay(self):
         endpoint = self.endpoint()

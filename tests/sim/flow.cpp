@@ -291,8 +291,9 @@ bool Flows::know(const std::map<EndpointName, Node::Residence>& former) const {
     for (const std::size_t i : {0U, 1U}) {
       const auto moved = former.find(flow->ends[i].name);
       const FlowEnd& peer = flow->ends[1 - i];
-      if (moved == former.end() || !flow->started || peer.closed) continue;
-      if (!peer.session || peer.session->image().peer_generation <= moved->second.generation) return false;
+      if (moved == former.end() || !flow->started || (peer.closed && flow->ends[i].closed)) continue;
+      if (peer.closed || !peer.session || peer.session->image().peer_generation <= moved->second.generation)
+        return false;
     }
     return true;
   });

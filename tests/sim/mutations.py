@@ -42,6 +42,10 @@ MUTATIONS = [
              "if (message.generation < peer_generation_) return deny(ResumeDenial::superseded);", ""),
     Mutation("old-channel-stays", "engine/session.cpp", "      drop_attempt();\n      drop_channel(false);\n      open_channel(input_conn_, now);",
              "      drop_attempt();\n      open_channel(input_conn_, now);"),
+    Mutation("checkpoint-while-moving", "engine/session_stream.cpp", "} else if (state_ != State::moving && std::exchange(checkpoint_due_, false)) {",
+             "} else if (std::exchange(checkpoint_due_, false)) {"),
+    Mutation("given-up-move-is-forgotten", "engine/transitions.cpp", "moving,       E::timeout,             ready_resume, S::retry_now",
+             "moving,       E::timeout,             active,       S::stay"),
     # Waiting, and the end.
     Mutation("no-retry", "engine/session.cpp", "void Session::schedule_retry(Time at) { retry_at_ = at; }",
              "void Session::schedule_retry(Time) {}"),

@@ -17,8 +17,8 @@ void print(const sessionfs::test::Tally& tally, Clock::time_point start) {
   std::cout << tally.worlds << " worlds in " << seconds << " s: " << tally.steps << " steps, " << tally.bytes
             << " bytes read, " << tally.cuts << " broken connections, " << tally.suspends << " suspends, "
             << tally.crashes << " crashes, " << tally.power_cuts << " power cuts, " << tally.addresses
-            << " changes of addresses, " << tally.moves << " moves, " << tally.returns << " returns, " << tally.copies
-            << " loaded copies" << std::endl;
+            << " changes of addresses, " << tally.better_links << " better links, " << tally.moves << " moves, "
+            << tally.returns << " returns, " << tally.copies << " loaded copies" << std::endl;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ struct Storm {
   unsigned copy_percent = 0;
   unsigned power_percent = 0;
   unsigned address_percent = 0;
+  unsigned better_percent = 0;
 };
 
 void network_fault(Storm& storm) {
@@ -120,6 +121,21 @@ void address_fault(Storm& storm) {
   ++storm.tally.addresses;
 }
 
+// One side of a session, or both at once, could have a better link.
+void better_link(Storm& storm) {
+  World& world = storm.world;
+  Flow& flow = *storm.flows.flows[world.random.between(0, storm.flows.flows.size() - 1)];
+  const std::uint64_t who = world.random.between(1, 3);
+  for (std::size_t i : {0U, 1U}) {
+    FlowEnd& end = flow.ends[i];
+    if ((who >> i & 1) == 0) continue;
+    ++storm.tally.better_links;
+    world.with(end.node, [&](Host& host) {
+      if (end.session) host.handle_path(*end.session, world.random.chance(10), world.now());
+    });
+  }
+}
+
 // The former residence is told at last that it is one.
 void clear_former(Storm& storm) {
   if (!storm.former) return;
@@ -186,6 +202,7 @@ void next_fault(Storm& storm) {
   if (world.random.chance(storm.move_percent)) move_fault(storm);
   if (world.random.chance(storm.copy_percent)) copy_fault(storm);
   if (world.random.chance(storm.address_percent)) address_fault(storm);
+  if (world.random.chance(storm.better_percent)) better_link(storm);
   const auto dice = world.random.between(0, 99);
   if (dice < storm.crash_percent) {
     crash_fault(storm);
@@ -276,6 +293,7 @@ void run_world(std::uint64_t seed, bool trace, Tally& tally) {
   if (dice.chance(15)) storm.copy_percent = 10;
   if (dice.chance(40)) storm.address_percent = 8;
   if (on_disk) storm.power_percent = 50;
+  if (dice.chance(50)) storm.better_percent = 60;
   const auto count = dice.between(1, 4);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::size_t from = dice.between(0, residents - 1);

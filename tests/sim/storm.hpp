@@ -15,6 +15,7 @@ struct Tally {
   std::uint64_t crashes = 0;
   std::uint64_t power_cuts = 0;
   std::uint64_t addresses = 0;  // changes, of one host or of two at once
+  std::uint64_t better_links = 0;
   std::uint64_t moves = 0;
   std::uint64_t returns = 0;  // of hosts from which all had moved
   std::uint64_t copies = 0;   // loaded while the host that they were made at goes on

@@ -178,7 +178,9 @@ void World::check_session(std::size_t index, const Session& session) {
   EXPECT_LE(receive.read(), receive.held());
   EXPECT_LE(receive.held(), receive.received());
   EXPECT_LE(receive.received(), receive.limit());
-  EXPECT_TRUE(session.state() != State::active || session.channel() != 0) << "ACTIVE without a channel";
+  const bool flows = session.state() == State::active || session.state() == State::moving;
+  EXPECT_TRUE(!flows || session.channel() != 0) << name_of(session.state()) << " without a channel";
+  EXPECT_TRUE(session.state() != State::moving || session.attempt_conn() != 0) << "MOVING without an attempt";
   const auto timer = session.next_timeout();
   EXPECT_TRUE(timer || session.state() == State::suspended || session.state() == State::closed) << "waits for ever";
   EXPECT_TRUE(!timer || *nodes[index]->host->next_timeout() <= *timer) << "a timer is lost";
