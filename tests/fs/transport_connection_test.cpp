@@ -128,9 +128,14 @@ TEST_F(Connection, ManyShareTheLoop) {
   bulk.pump(*out.connection);
   std::deque<Recorder> others(count);
   for (auto& each : others) each.connection = dial(io, alice, bob.name(), {address()}, &each);
-  EXPECT_TRUE(run_until([&] { return incoming.size() == count + 1; }));
-  for (auto& each : incoming) each->connection->send(bytes_of("you"));
-  EXPECT_TRUE(run_until([&] { return std::ranges::all_of(others, [](auto& each) { return each.input == "you"; }); }));
+  std::size_t greeted = 1;  // the first one has the bulk
+  EXPECT_TRUE(run_until([&] {
+    for (; greeted < incoming.size(); ++greeted) incoming[greeted]->connection->send(bytes_of("you"));
+    for (auto& each : others) {  // on a machine that is too slow for so many handshakes in their time: again
+      if (std::exchange(each.closed, 0) > 0) each.connection = dial(io, alice, bob.name(), {address()}, &each);
+    }
+    return std::ranges::all_of(others, [](auto& each) { return each.input == "you"; });
+  }));
   EXPECT_TRUE(run_until([&] { return bulk.complete(); }));
 }
 
