@@ -62,6 +62,7 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
       lock_(std::make_unique<Lock>(made(options.state))),
       signals_(io, SIGTERM, SIGINT, SIGHUP),
       retry_(io),
+      names_timer_(io),
       runtime_(io, config.buffer_bytes, config.durability),
       authorities_(options.state / authorities_name),
       paths_(io, [this] { network_changed(); }),
@@ -128,9 +129,25 @@ void Daemon::connect_parts(const Config& config) {
 }
 
 void Daemon::network_changed() {
-  names_.handle_network_change();
-  residents_.announce();
+  tell_names();
   runtime_.handle_network_change();
+}
+
+void Daemon::tell_names() {
+  const Time due = names_told_at_ + names_pause;
+  if (runtime_.now() >= due) {
+    names_told_at_ = runtime_.now();
+    names_.handle_network_change();
+    return residents_.announce();
+  }
+  if (std::exchange(names_wait_, true)) return;
+  names_timer_.expires_at(std::chrono::steady_clock::time_point(due));
+  names_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    names_wait_ = false;
+    tell_names();
+    runtime_.pump();
+  });
 }
 
 void Daemon::peer_moved(const EndpointName& peer) {

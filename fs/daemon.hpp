@@ -30,6 +30,9 @@ inline constexpr int lock_wait_ms = 5000;
 /// How long the start waits for the default endpoint.
 inline constexpr int settle_ms = 3000;
 
+/// Name servers are told of a change of addresses no sooner than this after the one before.
+inline constexpr Duration names_pause = std::chrono::milliseconds(100);
+
 struct DaemonOptions {
   std::string mountpoint;
   std::vector<std::string> mount_options;
@@ -55,6 +58,8 @@ class Daemon {
  private:
   void connect_parts(const Config& config);
   void network_changed();
+  /// That the host's addresses are others.
+  void tell_names();
   void peer_moved(const EndpointName& peer);
   void keep_registered();
   void end();
@@ -66,6 +71,7 @@ class Daemon {
   std::unique_ptr<Lock> lock_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer retry_;
+  boost::asio::steady_timer names_timer_;
   Runtime runtime_;
   Authorities authorities_;
   Paths paths_;
@@ -76,6 +82,8 @@ class Daemon {
   Operations operations_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Mount> mount_;
+  Time names_told_at_{};
+  bool names_wait_ = false;
   bool ending_ = false;
 };
 

@@ -190,7 +190,8 @@ std::vector<Link> dump(nl_sock* socket) {
 
   std::vector<Link> result;
   result.reserve(links.size());
-  for (auto& [index, link] : links) {
+  for (auto& entry : links) {
+    Link& link = entry.second;
     std::ranges::stable_sort(link.addresses, {}, [&](const LinkAddress& each) { return !reaches(link, each.address); });
     for (const auto& [address, bits] : link.addresses) {
       if (reaches(link, address)) (address.is_v4() ? link.interface.ipv4 : link.interface.ipv6) = true;
@@ -249,7 +250,7 @@ void LinkWatch::wait() {
   descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
     if (error) return;
     // What the messages say does not matter, nor whether some were lost.
-    std::array<char, 16384> buffer;
+    std::array<char, 16384> buffer{};
     while (::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT) >= 0 || errno == ENOBUFS) {
     }
     read_later();

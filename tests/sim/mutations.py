@@ -14,7 +14,7 @@ import sys
 
 Mutation = collections.namedtuple("Mutation", "name source old new")
 
-DEFAULT_SEEDS = 5000
+DEFAULT_SEEDS = 10000
 TIME_LIMIT_S = 300
 
 # In `old` every text stands exactly once in its source, so that a change of the engine cannot switch a proof off.
@@ -44,8 +44,6 @@ MUTATIONS = [
              "      drop_attempt();\n      open_channel(input_conn_, now);"),
     Mutation("checkpoint-while-moving", "engine/session_stream.cpp", "} else if (state_ != State::moving && std::exchange(checkpoint_due_, false)) {",
              "} else if (std::exchange(checkpoint_due_, false)) {"),
-    Mutation("given-up-move-is-forgotten", "engine/transitions.cpp", "moving,       E::timeout,             ready_resume, S::retry_now",
-             "moving,       E::timeout,             active,       S::stay"),
     # Waiting, and the end.
     Mutation("no-retry", "engine/session.cpp", "void Session::schedule_retry(Time at) { retry_at_ = at; }",
              "void Session::schedule_retry(Time) {}"),

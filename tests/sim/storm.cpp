@@ -278,7 +278,7 @@ void run_world(std::uint64_t seed, bool trace, Tally& tally) {
   world.most_delay = milliseconds(dice.between(2, dice.chance(20) ? 900 : 60));
   if (dice.chance(30)) world.slow_dials_percent = 20;
   if (dice.chance(30)) world.twin_dials_percent = 20;
-  if (dice.chance(30)) world.slow_pipes_percent = 20;
+  if (dice.chance(50)) world.slow_pipes_percent = 30;
   if (dice.chance(50)) world.timer_lateness = milliseconds(dice.between(1, 400));
   if (dice.chance(40)) world.names_lag = milliseconds(dice.between(1, 5000));
   const EndpointName names[] = {endpoint_name("alice@home.test"), endpoint_name("bob@work.test"),
@@ -293,7 +293,7 @@ void run_world(std::uint64_t seed, bool trace, Tally& tally) {
   if (dice.chance(15)) storm.copy_percent = 10;
   if (dice.chance(40)) storm.address_percent = 8;
   if (on_disk) storm.power_percent = 50;
-  if (dice.chance(50)) storm.better_percent = 60;
+  if (dice.chance(70)) storm.better_percent = 60;
   const auto count = dice.between(1, 4);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::size_t from = dice.between(0, residents - 1);
