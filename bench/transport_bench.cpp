@@ -185,7 +185,8 @@ int run(Here& here, There& there) {
   std::uint16_t port = 0;
   if (read(pipes[0], &port, sizeof(port)) != sizeof(port)) return 1;
   asio::io_context io(1);
-  here.connection = dial(io, our_identity, their_identity.name(), {{asio::ip::address_v4::loopback(), port}}, &here);
+  here.connection = dial(io, our_identity, their_identity.name(),
+                         {asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port)}, &here);
   io.run();
   std::fflush(stdout);
   int status = 0;
