@@ -262,6 +262,41 @@ TEST_F(BetterLink, ASessionThatIsCompleteEndsWithTheAnswer) {
   }
 }
 
+TEST_F(BetterLink, WhatCarriesASessionIsItsChannelAlone) {
+  EXPECT_EQ(t.host->carried_by(channel), t.session);
+  EXPECT_EQ(t.host->carried_by(t.incoming(t.mallory)), nullptr) << "nothing has come on it";
+  EXPECT_EQ(t.host->carried_by(12345), nullptr);
+  const ConnId next = move();
+  EXPECT_EQ(t.host->carried_by(next), nullptr) << "not yet";
+  t.feed(next, answer(0));
+  EXPECT_EQ(t.host->carried_by(next), t.session);
+}
+
+TEST_F(BetterLink, FailuresAreForgottenWhenAChannelLasts) {
+  better();
+  t.refuse_dial();
+  better(true);
+  for (Duration passed{}; passed <= last_move_delay; passed += seconds(1)) {
+    t.advance(seconds(1));
+    t.feed(channel, Ping{});
+  }
+  const auto dials = t.dials.size();
+  better();
+  EXPECT_EQ(t.dials.size(), dials + 1) << "at once";
+}
+
+TEST_F(BetterLink, NewsOfAPeerAreForItsSessionsAlone) {
+  t.advance(short_channel_limit);
+  t.cut(channel);
+  t.refuse_dial();
+  t.refuse_dial();
+  const auto dials = t.dials.size();
+  t.with([&](Host& host) { host.handle_moved(t.mallory, t.now); });
+  EXPECT_EQ(t.dials.size(), dials);
+  t.with([&](Host& host) { host.handle_moved(t.alice, t.now); });
+  EXPECT_EQ(t.dials.size(), dials + 1);
+}
+
 TEST_F(BetterLink, OnlyAnActiveSessionMoves) {
   t.with([&](Host& host) { host.suspend(*t.session, t.now); });
   better();

@@ -146,6 +146,15 @@ TEST(Wire, ImpossibleValuesAreRefused) {
     out.number(std::uint64_t{2});
     number8(out, 4);  // a flag that is none
   }));
+  for (const std::uint8_t from_creator : {1, 2})
+    EXPECT_TRUE(refused(MessageType::resume, [&](auto& out) {
+      out.number(std::uint16_t{1});
+      for (int i = 0; i < 4; ++i) out.number(std::uint64_t{1});  // id, generation, attempt
+      number8(out, from_creator);
+      out.number(std::uint64_t{1});
+      out.number(std::uint64_t{from_creator == 1 ? 0U : 2U});
+      number8(out, 0);
+    })) << int{from_creator};
   EXPECT_TRUE(refused(MessageType::data, [&](auto& out) { out.number(std::uint64_t{0}); }));
   EXPECT_TRUE(refused(static_cast<MessageType>(0), [](auto&) {}));
   EXPECT_TRUE(refused(static_cast<MessageType>(14), [](auto&) {}));
