@@ -95,6 +95,7 @@ std::shared_ptr<Session> Host::restore(Endpoint& endpoint, const SessionImage& i
 }
 
 void Host::add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now) {
+  session->set_silence_limits(silence_limits_);
   sessions_[{session->id(), session->local(), session->creator()}] = session;
   slots_[session.get()] = {.session = session, .serial = ++last_serial_, .timer = {}};
   ++sessions_of_[session->peer()];

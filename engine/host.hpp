@@ -69,6 +69,9 @@ class Host {
   /// Undoes an accept(): the session is the next one to be accepted again.
   void give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session);
 
+  /// For the sessions that come from now on.
+  void set_silence_limits(const SilenceLimits& limits) { silence_limits_ = limits; }
+
   // --- sessions, for applications -------------------------------------------------------------------------------
   /// Begins a session to `target`; its file name must be free. Null when there is no memory for it.
   std::shared_ptr<Session> connect(Endpoint& endpoint, const DialName& target, const SessionId& id, std::uint64_t seed,
@@ -156,6 +159,7 @@ class Host {
   std::optional<ConnectDenial> refusal(Endpoint* endpoint, const Connection& connection, const Connect& message);
 
   MakeMemories make_memories_;
+  SilenceLimits silence_limits_;
   std::map<EndpointName, Endpoint> endpoints_;
   std::map<Key, std::shared_ptr<Session>> sessions_;
   std::unordered_map<const Session*, Slot> slots_;

@@ -273,6 +273,11 @@ void Session::end_channel(Time now) {
   ending_deadline_ = now + attempt_timeout;
 }
 
+void Session::set_silence_limits(const SilenceLimits& limits) {
+  silence_limits_ = limits;
+  unacked_limit_ = limits.unacked;
+}
+
 void Session::schedule_retry(Time at) { retry_at_ = at; }
 
 // Between half of `delay` and all of it, so that two sides that lost each other do not meet again and again.
@@ -338,7 +343,7 @@ void Session::handle_timeout(Time now) {
   if (!flows()) return;
   if (due(move_at_)) apply(Event::better_path, now);
   if (silence_deadline() <= now) {
-    if (unacked()) unacked_limit_ = std::min(2 * unacked_limit_, idle_silence_limit);
+    if (unacked()) unacked_limit_ = std::min(2 * unacked_limit_, silence_limits_.idle);
     drop_channel(false);
     apply(Event::channel_lost, now);
     if (pause_) pause_->silent = true;

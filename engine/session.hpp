@@ -33,6 +33,8 @@ inline constexpr Duration idle_silence_limit = 3 * heartbeat_interval;
 /// Doubled after each loss that it has caused, up to idle_silence_limit, and twice what an acknowledgement takes at
 /// least: on a slow link one record may be on its way for longer.
 inline constexpr Duration unacked_silence_limit = std::chrono::seconds(3);
+/// No less for idle_silence_limit: one heartbeat may be late.
+inline constexpr Duration least_idle_silence_limit = 2 * heartbeat_interval;
 inline constexpr Duration attempt_timeout = std::chrono::seconds(5);
 /// For finding the peer: asking for its addresses, and a handshake of attempt_timeout with each of the first ones.
 inline constexpr Duration dial_timeout = std::chrono::seconds(15);
@@ -54,6 +56,12 @@ inline constexpr Duration first_move_delay = std::chrono::seconds(1);
 inline constexpr Duration last_move_delay = std::chrono::seconds(60);
 /// A channel that breaks sooner counts as a failed attempt.
 inline constexpr Duration short_channel_limit = std::chrono::seconds(1);
+
+/// When nothing has been heard from the peer for so long, the channel is taken for dead. `unacked` is at most `idle`.
+struct SilenceLimits {
+  Duration unacked = unacked_silence_limit;
+  Duration idle = idle_silence_limit;  // when nothing waits to be acknowledged
+};
 
 /// Why data has stopped to flow.
 struct Pause {
@@ -97,6 +105,8 @@ class Session {
 
   /// A stored session goes on: in READY_RESUME, SUSPENDED or CLOSED. One that never stood is over.
   static std::shared_ptr<Session> restore(const SessionImage& image, Memories memories, std::uint64_t seed, Time now);
+
+  void set_silence_limits(const SilenceLimits& limits);
 
   // --- what it is -----------------------------------------------------------------------------------------------
   [[nodiscard]] const SessionId& id() const { return fixed_.id; }
@@ -280,7 +290,8 @@ class Session {
   Time channel_opened_{};
   Time last_input_{};
   Time unacked_since_{};
-  Duration unacked_limit_ = unacked_silence_limit;
+  SilenceLimits silence_limits_;
+  Duration unacked_limit_ = unacked_silence_limit;  // for now
   unsigned failed_attempts_ = 0;
   unsigned failed_moves_ = 0;
   std::uint64_t random_;

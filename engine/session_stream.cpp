@@ -75,7 +75,7 @@ bool Session::take_progress(const Progress& peer, Time now) {
     end_due_ = false;
   }
   if (send_.acked() != before) {
-    unacked_limit_ = std::clamp(2 * (now - unacked_since_), unacked_silence_limit, idle_silence_limit);
+    unacked_limit_ = std::clamp(2 * (now - unacked_since_), silence_limits_.unacked, silence_limits_.idle);
     store_due_ = true;
     failed_attempts_ = 0;
   }
@@ -141,7 +141,7 @@ bool Session::unacked() const {
 }
 
 Time Session::silence_deadline() const {
-  return unacked() ? std::max(last_input_, unacked_since_) + unacked_limit_ : last_input_ + idle_silence_limit;
+  return unacked() ? std::max(last_input_, unacked_since_) + unacked_limit_ : last_input_ + silence_limits_.idle;
 }
 
 bool Session::wants_transmit(ConnId conn) const {

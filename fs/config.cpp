@@ -45,7 +45,7 @@ std::size_t buffer_of(const std::filesystem::path& file, const toml::key& key, c
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   using std::chrono::milliseconds;
-  constexpr milliseconds most = max_save_grace;
+  constexpr milliseconds most = max_duration;
   milliseconds::rep number = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || number < 0) return std::nullopt;
@@ -55,10 +55,11 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return milliseconds(number * factor);
 }
 
-std::chrono::milliseconds save_grace_of(const std::filesystem::path& file, const toml::key& key,
-                                        const toml::node& node) {
+std::chrono::milliseconds duration_of(const std::filesystem::path& file, const toml::key& key, const toml::node& node,
+                                      std::chrono::milliseconds least, const char* range) {
   const auto duration = parse_duration(text_of(file, key, node));
-  if (!duration) fail(file, node, "save_grace must be a time from 0s to 60min, like \"10s\" (units: ms, s, min)");
+  if (!duration || *duration < least)
+    fail(file, node, std::string(key.str()) + " must be a time from " + range + " (units: ms, s, min)");
   return *duration;
 }
 
@@ -99,7 +100,13 @@ void read_key(const std::filesystem::path& file, const toml::key& key, const tom
     if (text != "process" && text != "power") fail(file, node, "durability must be \"process\" or \"power\"");
     config.durability = text == "power" ? Durability::power : Durability::process;
   } else if (name == "save_grace") {
-    config.save_grace = save_grace_of(file, key, node);
+    config.save_grace = duration_of(file, key, node, {}, "0s to 60min, like \"10s\"");
+  } else if (name == "silence_limit") {
+    config.silence_limits.unacked = duration_of(file, key, node, least_silence_limit, "500ms to 60min, like \"3s\"");
+  } else if (name == "idle_silence_limit") {
+    config.silence_limits.idle = duration_of(
+        file, key, node, std::chrono::duration_cast<std::chrono::milliseconds>(least_idle_silence_limit),
+        "10s to 60min, like \"15s\"");
   } else if (name == "sns") {
     read_sns(file, node, config);
   } else {
@@ -151,6 +158,8 @@ Config Config::load(const std::optional<std::filesystem::path>& file) {
       fail(path, error.source().begin, std::string(error.description()));
     }
   }
+  if (config.silence_limits.unacked > config.silence_limits.idle)
+    throw ConfigError(path.string() + ": silence_limit is longer than idle_silence_limit");
   if (config.endpoint.empty()) config.endpoint = host_endpoint(config.domain);
   if (config.endpoint.domain() != config.domain)
     throw ConfigError(path.string() + ": endpoint " + config.endpoint.str() + " is not of the domain " + config.domain);

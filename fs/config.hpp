@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "engine/name.hpp"
+#include "engine/session.hpp"
 #include "fs/files.hpp"
 
 namespace sessionfs::fs {
@@ -20,7 +21,8 @@ inline constexpr std::uint16_t default_port = 4700;
 inline constexpr std::uint16_t default_sns_port = 4701;
 inline constexpr std::size_t min_buffer_bytes = 4096;
 inline constexpr std::size_t max_buffer_bytes = std::size_t{256} << 20;
-inline constexpr std::chrono::hours max_save_grace{1};
+inline constexpr std::chrono::hours max_duration{1};  // of every key that is a time
+inline constexpr std::chrono::milliseconds least_silence_limit{500};
 
 /// A key that is unknown or has a bad value: what() names it and its line.
 class ConfigError : public std::runtime_error {
@@ -46,6 +48,7 @@ struct Config {
   std::size_t buffer_bytes = std::size_t{1} << 20;
   Durability durability = Durability::process;
   std::chrono::milliseconds save_grace = std::chrono::seconds(10);  // for applications to save their states
+  SilenceLimits silence_limits;
   std::map<std::string, HostPort> sns;
 
   /// Reads `file`; without one, the file for this user if there is one. Throws ConfigError.

@@ -74,6 +74,7 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
       documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
       operations_(runtime_, residents_, names_, *peers_, paths_, documents_) {
   connect_parts(config);
+  runtime_.host().set_silence_limits(config.silence_limits);
   names_.start(listener_->port(), options.mountpoint);
   residents_.set_default_name(config.endpoint);
   residents_.load();

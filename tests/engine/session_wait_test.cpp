@@ -178,6 +178,20 @@ TEST(Waiting, WithUnacknowledgedBytesThreeSecondsAre) {
   EXPECT_TRUE(t.closed(channel));
 }
 
+TEST(Waiting, TheLimitsOfSilenceAreThoseThatTheHostHasBeenGiven) {
+  RawHost t;
+  t.host->set_silence_limits({.unacked = seconds(1), .idle = seconds(30)});
+  const ConnId channel = t.accept_from_alice();
+  t.advance(seconds(29));
+  EXPECT_EQ(t.session->state(), State::active);
+  t.feed(channel, Checkpoint{{0, 4096, false, false}});
+  t.write("hello");
+  t.advance(seconds(1) - milliseconds(1));
+  EXPECT_EQ(t.session->state(), State::active);
+  t.advance(milliseconds(1));
+  EXPECT_EQ(t.session->state(), State::ready_resume);
+}
+
 TEST(Waiting, ALinkOnWhichBytesTakeLongIsGivenLonger) {
   RawHost t;
   ConnId channel = t.accept_from_alice();

@@ -85,10 +85,21 @@ TEST_F(ConfigTest, Times) {
   EXPECT_EQ(load("").save_grace, std::chrono::seconds(10));
   EXPECT_EQ(load("save_grace = \"0s\"\n").save_grace, std::chrono::seconds(0));
   EXPECT_EQ(load("save_grace = \"1500ms\"\n").save_grace, std::chrono::milliseconds(1500));
-  EXPECT_EQ(load("save_grace = \"60min\"\n").save_grace, max_save_grace);
+  EXPECT_EQ(load("save_grace = \"60min\"\n").save_grace, max_duration);
   for (const char* bad :
        {"10", "\"10\"", "\"10 s\"", "\"-1s\"", "\"61min\"", "\"s\"", "\"99999999999999999999s\"", "\"10h\"", "\"\""})
     refuses(std::string("\nsave_grace = ") + bad + "\n", 2, "save_grace");
+}
+
+TEST_F(ConfigTest, SilenceLimits) {
+  EXPECT_EQ(load("").silence_limits.unacked, unacked_silence_limit);
+  EXPECT_EQ(load("").silence_limits.idle, idle_silence_limit);
+  EXPECT_EQ(load("silence_limit = \"500ms\"\n").silence_limits.unacked, least_silence_limit);
+  EXPECT_EQ(load("idle_silence_limit = \"1min\"\nsilence_limit = \"1min\"\n").silence_limits.idle,
+            std::chrono::minutes(1));
+  refuses("silence_limit = \"499ms\"\n", 1, "silence_limit");
+  refuses("\nidle_silence_limit = \"9s\"\n", 2, "idle_silence_limit");
+  EXPECT_THROW(load("silence_limit = \"16s\"\n"), ConfigError) << "longer than idle_silence_limit";
 }
 
 TEST_F(ConfigTest, BadKeysAndValuesAreNamedWithTheirLine) {

@@ -30,7 +30,7 @@ void fuzz_file(std::string_view text) {
     require(!config.endpoint.empty() && config.endpoint.domain() == config.domain, "the endpoint is of the domain");
     require(config.buffer_bytes >= min_buffer_bytes && config.buffer_bytes <= max_buffer_bytes, "buffers are bounded");
     require(config.buffer_bytes % min_buffer_bytes == 0, "buffers are whole pages");
-    require(config.save_grace.count() >= 0 && config.save_grace <= max_save_grace, "times are bounded");
+    require(config.save_grace.count() >= 0 && config.save_grace <= max_duration, "times are bounded");
     require_address(config.listen);
     for (const auto& [domain, address] : config.sns) {
       require(parse_domain(domain) == domain, "domains of name servers are valid");

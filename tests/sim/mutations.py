@@ -49,7 +49,7 @@ MUTATIONS = [
              "void Session::schedule_retry(Time) {}"),
     Mutation("no-answer-is-waited-for", "engine/session.cpp", "if (state_ != State::connecting) attempt_deadline_ = now + dial_timeout;", ""),
     Mutation("silence-is-not-noticed", "engine/session_stream.cpp",
-             "  return unacked() ? std::max(last_input_, unacked_since_) + unacked_limit_ : last_input_ + idle_silence_limit;",
+             "  return unacked() ? std::max(last_input_, unacked_since_) + unacked_limit_ : last_input_ + silence_limits_.idle;",
              "  return Time::max();"),
     Mutation("no-tombstone", "engine/host.cpp", "session.failure() == Failure::none) {\n    auto& tombstones",
              "false) {\n    auto& tombstones"),
