@@ -6,6 +6,8 @@
 #include <linux/wireless.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netlink/handlers.h>
+#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -14,10 +16,10 @@
 #include <netlink/socket.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -34,27 +36,17 @@ namespace {
 namespace asio = boost::asio;
 using Address = asio::ip::address;
 
-constexpr unsigned unusable_address = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
-constexpr std::uint32_t default_table = RT_TABLE_MAIN;
+constexpr unsigned unusable_address = IFA_F_TENTATIVE | IFA_F_DADFAILED;
 
 struct FreeCache {
   void operator()(nl_cache* cache) const { nl_cache_free(cache); }
 };
 using Cache = std::unique_ptr<nl_cache, FreeCache>;
 
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
+struct FreeCallbacks {
+  void operator()(nl_cb* callbacks) const { nl_cb_put(callbacks); }
 };
+using Callbacks = std::unique_ptr<nl_cb, FreeCallbacks>;
 
 template <class Object, class Call>
 void for_each(nl_cache* cache, Call call) {
@@ -121,17 +113,18 @@ std::optional<LinkAddress> address_of(rtnl_addr* entry) {
   if (local == nullptr || (rtnl_addr_get_flags(entry) & unusable_address) != 0) return std::nullopt;
   const void* bytes = nl_addr_get_binary_addr(local);
   const auto bits = static_cast<unsigned>(rtnl_addr_get_prefixlen(entry));
+  const bool deprecated = (rtnl_addr_get_flags(entry) & IFA_F_DEPRECATED) != 0;
   if (rtnl_addr_get_family(entry) == AF_INET && nl_addr_get_len(local) == 4) {
     asio::ip::address_v4::bytes_type v4;
     std::memcpy(v4.data(), bytes, v4.size());
-    return LinkAddress{asio::ip::address_v4(v4), bits};
+    return LinkAddress{asio::ip::address_v4(v4), bits, deprecated};
   }
   if (rtnl_addr_get_family(entry) == AF_INET6 && nl_addr_get_len(local) == 16) {
     asio::ip::address_v6::bytes_type v6;
     std::memcpy(v6.data(), bytes, v6.size());
     const asio::ip::address_v6 address(v6);
     const auto scope = address.is_link_local() ? static_cast<unsigned>(rtnl_addr_get_ifindex(entry)) : 0;
-    return LinkAddress{asio::ip::address_v6(v6, scope), bits};
+    return LinkAddress{asio::ip::address_v6(v6, scope), bits, deprecated};
   }
   return std::nullopt;
 }
@@ -142,45 +135,65 @@ bool is_local(const Address& address) {
 }
 
 // Whether others reach a link by the address; on the loopback interface, whether this host does.
-bool reaches(const Link& link, const Address& address) {
-  return link.interface.kind == LinkKind::loopback ? address.is_loopback() : !is_local(address);
+bool reaches(const Link& link, const LinkAddress& own) {
+  if (own.deprecated) return false;
+  return link.interface.kind == LinkKind::loopback ? own.address.is_loopback() : !is_local(own.address);
 }
 
-std::set<unsigned> default_routes(nl_sock* socket) {
+bool is_default_route(const nlmsghdr& message) {
+  const auto* route = static_cast<const rtmsg*>(nlmsg_data(&message));
+  return nlmsg_valid_hdr(&message, sizeof(rtmsg)) != 0 && route->rtm_dst_len == 0 && route->rtm_type == RTN_UNICAST &&
+         route->rtm_table == RT_TABLE_MAIN;
+}
+
+int add_default_route(nl_msg* message, void* links) {
+  if (!is_default_route(*nlmsg_hdr(message))) return NL_OK;
+  rtnl_route* route = nullptr;
+  if (rtnl_route_parse(nlmsg_hdr(message), &route) < 0) return NL_SKIP;
+  for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i) {
+    const int index = rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i));
+    static_cast<std::set<unsigned>*>(links)->insert(static_cast<unsigned>(index));
+  }
+  rtnl_route_put(route);
+  return NL_OK;
+}
+
+// The links that have one; nothing when the kernel could not be asked. A host may have a million other routes: libnl
+// would look each of them up in a list of them.
+std::optional<std::set<unsigned>> default_routes(nl_sock* socket) {
   std::set<unsigned> links;
-  nl_cache* raw = nullptr;
-  if (rtnl_route_alloc_cache(socket, AF_UNSPEC, 0, &raw) < 0) return links;
-  const Cache cache(raw);
-  for_each<rtnl_route>(cache.get(), [&](rtnl_route* route) {
-    const nl_addr* to = rtnl_route_get_dst(route);
-    if (rtnl_route_get_table(route) != default_table || (to != nullptr && nl_addr_get_prefixlen(to) != 0)) return;
-    for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i)
-      links.insert(static_cast<unsigned>(rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i))));
-  });
+  const Callbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
+  rtmsg question{};
+  if (callbacks == nullptr ||
+      nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, add_default_route, &links) < 0 ||
+      nl_send_simple(socket, RTM_GETROUTE, NLM_F_DUMP, &question, sizeof question) < 0 ||
+      nl_recvmsgs(socket, callbacks.get()) < 0)
+    return std::nullopt;
   return links;
 }
 
-std::vector<Link> dump(nl_sock* socket) {
+// What there is now; nothing when the kernel could not be asked.
+std::optional<std::vector<Link>> dump(nl_sock* socket, int ioctl_socket) {
   nl_cache* raw_links = nullptr;
-  if (rtnl_link_alloc_cache(socket, AF_UNSPEC, &raw_links) < 0) return {};
+  if (rtnl_link_alloc_cache(socket, AF_UNSPEC, &raw_links) < 0) return std::nullopt;
   const Cache link_cache(raw_links);
   nl_cache* raw_addresses = nullptr;
-  if (rtnl_addr_alloc_cache(socket, &raw_addresses) < 0) return {};
+  if (rtnl_addr_alloc_cache(socket, &raw_addresses) < 0) return std::nullopt;
   const Cache address_cache(raw_addresses);
   const auto routes = default_routes(socket);
+  if (!routes) return std::nullopt;
 
-  const Fd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   std::map<unsigned, Link> links;
   for_each<rtnl_link>(link_cache.get(), [&](rtnl_link* entry) {
     const auto index = static_cast<unsigned>(rtnl_link_get_ifindex(entry));
     Link& link = links[index];
     link.index = index;
     link.interface.name = rtnl_link_get_name(entry);
-    link.interface.kind = kind_of(fd.get(), entry, link.interface.name, index);
+    link.interface.kind = kind_of(ioctl_socket, entry, link.interface.name, index);
     link.interface.carrier = (rtnl_link_get_flags(entry) & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-    link.interface.speed_mbits = speed_of(fd.get(), link.interface.name);
+    link.interface.speed_mbits = speed_of(ioctl_socket, link.interface.name);
     link.interface.metered = link.interface.kind == LinkKind::cellular;
-    link.default_route = routes.contains(index);
+    link.default_route = routes->contains(index);
   });
   for_each<rtnl_addr>(address_cache.get(), [&](rtnl_addr* entry) {
     const auto link = links.find(static_cast<unsigned>(rtnl_addr_get_ifindex(entry)));
@@ -192,9 +205,9 @@ std::vector<Link> dump(nl_sock* socket) {
   result.reserve(links.size());
   for (auto& entry : links) {
     Link& link = entry.second;
-    std::ranges::stable_sort(link.addresses, {}, [&](const LinkAddress& each) { return !reaches(link, each.address); });
-    for (const auto& [address, bits] : link.addresses) {
-      if (reaches(link, address)) (address.is_v4() ? link.interface.ipv4 : link.interface.ipv6) = true;
+    std::ranges::stable_partition(link.addresses, [&](const LinkAddress& each) { return reaches(link, each); });
+    for (const auto& each : link.addresses) {
+      if (reaches(link, each)) (each.address.is_v4() ? link.interface.ipv4 : link.interface.ipv6) = true;
     }
     result.push_back(std::move(link));
   }
@@ -212,66 +225,80 @@ bool same_prefix(const Address& one, const Address& other, unsigned bits) {
                      : equal(one.to_v6().to_bytes(), other.to_v6().to_bytes());
 }
 
-nl_sock* connected() {
-  nl_sock* socket = nl_socket_alloc();
-  if (socket != nullptr && nl_connect(socket, NETLINK_ROUTE) == 0) return socket;
-  nl_socket_free(socket);
+LinkWatch::Socket connected() {
+  LinkWatch::Socket socket(nl_socket_alloc());
+  if (socket != nullptr && nl_connect(socket.get(), NETLINK_ROUTE) == 0) return socket;
   throw std::runtime_error("sessionfs: the kernel's netlink cannot be reached");
 }
 
 }  // namespace
 
 LinkWatch::LinkWatch(asio::io_context& io, std::function<void()> on_change)
-    : on_change_(std::move(on_change)), events_(connected()), descriptor_(io), settle_(io) {
-  try {
-    questions_ = connected();
-    if (nl_socket_add_memberships(events_, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                  RTNLGRP_IPV6_ROUTE, 0) < 0)
-      throw std::runtime_error("sessionfs: the kernel's netlink tells nothing of links");
-    nl_socket_set_nonblocking(events_);
-    descriptor_.assign(::dup(nl_socket_get_fd(events_)));
-  } catch (...) {
-    nl_socket_free(events_);
-    nl_socket_free(questions_);
-    throw;
-  }
-  links_ = dump(questions_);
+    : on_change_(std::move(on_change)),
+      events_(connected()),
+      questions_(connected()),
+      ioctls_(io, asio::ip::udp::v4()),
+      descriptor_(io),
+      settle_(io) {
+  if (nl_socket_add_memberships(events_.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+                                RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, 0) < 0)
+    throw std::runtime_error("sessionfs: the kernel's netlink tells nothing of links");
+  auto links = dump(questions_.get(), ioctls_.native_handle());
+  if (!links) throw std::runtime_error("sessionfs: the kernel's netlink does not tell which links there are");
+  links_ = std::move(*links);
+  descriptor_.assign(nl_socket_get_fd(events_.get()));
   wait();
 }
 
+void LinkWatch::FreeSocket::operator()(nl_sock* socket) const { nl_socket_free(socket); }
+
 LinkWatch::~LinkWatch() {
-  boost::system::error_code ignored;
-  descriptor_.close(ignored);
-  nl_socket_free(events_);
-  nl_socket_free(questions_);
+  *ended_ = true;
+  descriptor_.release();  // it is that of events_
 }
 
 void LinkWatch::wait() {
-  descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (error) return;
-    // What the messages say does not matter, nor whether some were lost.
-    std::array<char, 16384> buffer{};
-    while (::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT) >= 0 || errno == ENOBUFS) {
-    }
-    read_later();
+  const auto handle = [this, ended = ended_](const boost::system::error_code& error) {
+    if (error || *ended) return;
+    if (read_events()) read_later(link_settle_ms);
     wait();
-  });
+  };
+  descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, handle);
 }
 
-void LinkWatch::read_later() {
+// Whether one may concern us. Of routes only the default ones do: on some hosts others come and go all the time.
+bool LinkWatch::read_events() {
+  bool concerns_us = false;
+  alignas(nlmsghdr) std::array<char, 16384> buffer;
+  while (true) {
+    const auto size = ::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == ENOBUFS) concerns_us = true;  // some were lost
+    if (size < 0 && errno != ENOBUFS) return concerns_us;
+    if (size > static_cast<ssize_t>(buffer.size())) concerns_us = true;
+    int left = static_cast<int>(std::min<ssize_t>(size, buffer.size()));
+    for (auto* at = reinterpret_cast<nlmsghdr*>(buffer.data()); nlmsg_ok(at, left) != 0; at = nlmsg_next(at, &left)) {
+      const bool is_route = at->nlmsg_type == RTM_NEWROUTE || at->nlmsg_type == RTM_DELROUTE;
+      concerns_us = concerns_us || !is_route || is_default_route(*at);
+    }
+  }
+}
+
+void LinkWatch::read_later(std::chrono::milliseconds delay) {
   if (std::exchange(settling_, true)) return;
-  settle_.expires_at(std::max(std::chrono::steady_clock::now() + link_settle_ms, last_read_ + link_pause_ms));
-  settle_.async_wait([this](const boost::system::error_code& stopped) {
-    if (!stopped) read();
+  settle_.expires_at(std::max(std::chrono::steady_clock::now() + delay, last_read_ + link_pause_ms));
+  settle_.async_wait([this, ended = ended_](const boost::system::error_code& stopped) {
+    if (!stopped && !*ended) read();
   });
 }
 
 void LinkWatch::read() {
   settling_ = false;
-  auto now = dump(questions_);
+  auto now = dump(questions_.get(), ioctls_.native_handle());
   last_read_ = std::chrono::steady_clock::now();
-  if (now == links_) return;
-  links_ = std::move(now);
+  if (!now) return read_later(link_retry_ms);
+  if (*now == links_) return;
+  links_ = std::move(*now);
   on_change_();
 }
 
@@ -286,11 +313,11 @@ std::vector<Address> LinkWatch::addresses(const std::vector<std::string>& names,
   for (const auto& name : names) {
     const auto link = std::ranges::find_if(links_, [&](const Link& each) { return each.interface.name == name; });
     if (link == links_.end()) continue;
-    std::size_t count = 0;
-    for (const auto& [address, bits] : link->addresses) {
-      if (!reaches(*link, address) || !(address.is_v4() ? ipv4 : ipv6)) continue;
-      if (count++ == max_addresses_of_an_interface) break;
-      found.push_back(address);
+    std::array<std::size_t, 2> counts{};
+    for (const auto& each : link->addresses) {
+      const bool v4 = each.address.is_v4();
+      if (reaches(*link, each) && (v4 ? ipv4 : ipv6) && counts.at(v4 ? 0 : 1)++ < max_addresses_of_a_family)
+        found.push_back(each.address);
     }
   }
   return found;
@@ -321,7 +348,10 @@ std::vector<std::string> LinkWatch::text() const {
     if (interface.speed_mbits > 0) line += " " + std::to_string(interface.speed_mbits) + "Mbit/s";
     if (interface.metered) line += " metered";
     if (link.default_route) line += " default-route";
-    for (const auto& [address, bits] : link.addresses) line += " " + address.to_string();
+    for (const auto& each : link.addresses) {
+      line += " " + each.address.to_string();
+      if (each.deprecated) line += "(deprecated)";
+    }
     lines.push_back(std::move(line));
   }
   return lines;
