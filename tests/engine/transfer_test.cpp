@@ -220,6 +220,21 @@ TEST_F(Transfer, APeerThatIsAwayForDays) {
   expect_all_read(flow);
 }
 
+TEST_F(Transfer, AnAddressThatComesBackAfterADay) {
+  Flow& flow = start(1000000, 1000000);
+  until_flowing(flow);
+  for (auto& node : world.nodes) node->refuses = true;
+  World::lose_silently(world.pipes().front(), true, true);
+  world.run_for(hours(24));
+  for (auto& end : flow.ends) EXPECT_EQ(end.session->state(), State::ready_resume);
+  for (auto& node : world.nodes) node->refuses = false;
+  world.with(1, [&](Host& host) { host.handle_network_change(world.now()); });
+  ASSERT_TRUE(world.run_until([&] { return flow.ends[0].session->state() == State::active; }, seconds(1)))
+      << "nobody waits for the next try when the network tells";
+  expect_end();
+  expect_all_read(flow);
+}
+
 TEST_F(Transfer, TheLastCheckpointIsLostAndATombstoneAnswers) {
   Flow& flow = start(0, 0);
   for (auto& end : flow.ends) end.paused = true;

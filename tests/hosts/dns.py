@@ -85,7 +85,7 @@ class Dns:
     def start(self):
         command = ["dnsmasq", "--keep-in-foreground", "--user=root", "--pid-file", "--conf-file=/dev/null",
                    "--no-resolv", "--no-hosts", "--bind-interfaces", f"--port={DNS_PORT}",
-                   "--interface=eth0", "--except-interface=lo", "--local-ttl=5",
+                   "--except-interface=lo", "--local-ttl=5",
                    *(f"--local=/{zone}/" for zone in self.zones), *self.records]
         self.program = Program(command, str(self.folder / "log"), self.host.enter()).start()
 

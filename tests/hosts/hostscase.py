@@ -1,11 +1,13 @@
 """Tests of two daemons, on the hosts A and B, and a name server on C."""
 
 import errno
+import itertools
 import os
+from pathlib import Path
 
 from hosts.world import World
 from support.daemon import Pump, opened, state_word
-from support.processes import SOON_S, Late, wait_until
+from support.processes import SOON_S, Late, finish, start_shell, wait_until
 from support.suite import TestCase
 
 MIB = 1 << 20
@@ -78,8 +80,11 @@ class Transfer:
 
     def __init__(self, world, source, sink, size, files="usr"):
         self.world, self.size = world, size
-        self.receiver = Pump("receive", sink, world.folder, size=size)
-        self.sender = Pump("send", source, world.folder, size=size, source=files, gated=True)
+        self.receiver, self.sender = self.ends(source, sink, files)
+
+    def ends(self, source, sink, files):
+        return (Pump("receive", sink, self.world.folder, size=self.size),
+                Pump("send", source, self.world.folder, size=self.size, source=files, gated=True))
 
     def arrived(self):
         return self.receiver.carried()
@@ -108,6 +113,61 @@ class Transfer:
         if sent != received or sent["bytes"] != self.size:
             raise AssertionError(f"sent {sent}, received {received}")
         return received
+
+
+class CatTransfer(Transfer):
+    """The same by `cat` into and out of the session files, and `sha256sum` at both ends. The sender finishes the
+    session when all is written, so that the receiver's cat ends."""
+
+    def ends(self, source, sink, files):
+        return CatOut(sink, self.world.folder), CatIn(source, self.world.folder, self.size, files)
+
+
+_numbers = itertools.count(1)
+
+
+class CatOut:
+    def __init__(self, session, folder):
+        self.arrived = Path(folder, f"arrived-{next(_numbers)}")
+        self.arrived.touch()
+        self.process = start_shell('cat "$SESSION" > "$ARRIVED" && sha256sum < "$ARRIVED"', SESSION=session,
+                                   ARRIVED=self.arrived)
+
+    def carried(self):
+        return self.arrived.stat().st_size
+
+    def running(self):
+        return self.process.poll() is None
+
+    def result(self, limit_s=SOON_S):
+        return {"bytes": self.carried(), "sha256": summed(self.process, limit_s)}
+
+
+class CatIn:
+    """What is to be sent comes, as far as it may, through a FIFO."""
+
+    def __init__(self, session, folder, size, files):
+        fifo, self.sent = (Path(folder, f"{word}-{next(_numbers)}") for word in ("fifo", "sent"))
+        os.mkfifo(fifo)
+        self.process = start_shell('set -o pipefail; tee "$SENT" < "$FIFO" | cat > "$SESSION" && '
+                                   'echo "finish ${SESSION##*/}" > "${SESSION%/*}/../ctl" && sha256sum < "$SENT"',
+                                   SESSION=session, FIFO=fifo, SENT=self.sent)
+        self.feeder = Pump("send", fifo, folder, size=size, source=files, gated=True)
+
+    def flow_to(self, mark):
+        self.feeder.flow_to(mark)
+
+    def result(self, limit_s=SOON_S):
+        fed = self.feeder.result(limit_s)
+        return {**fed, "sha256": summed(self.process, limit_s)}
+
+
+def summed(process, limit_s):
+    """What sha256sum at the end of a script has printed."""
+    done = finish(process, limit_s)
+    if done.status != 0:
+        raise AssertionError(f"failed: {done}")
+    return done.out.split()[0]
 
 
 def at_marks(transfers, count):

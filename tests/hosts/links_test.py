@@ -1,24 +1,33 @@
 """Use cases 1 to 6 of the thesis (3.2.2): sessions follow the links of their hosts, and what their policies say.
 
 A and B have a second jack, eth1, into a network of its own; C is in both networks.
+
+  --away SECONDS   how long an address is away before it comes back; default 3
 """
 
+import argparse
 import errno
 import re
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from hosts.hostscase import MIB, RECOVERY_LIMIT_S, HostsTestCase, Transfer, not_active  # noqa: E402
+from hosts.hostscase import MIB, RECOVERY_LIMIT_S, CatTransfer, HostsTestCase, not_active  # noqa: E402
 from support import suite  # noqa: E402
 from support.daemon import attribute, state_word  # noqa: E402
 from support.processes import SOON_S, wait_until  # noqa: E402
 
 SIZE = 64 * MIB
 
+parser = argparse.ArgumentParser(add_help=False)
+parser.add_argument("--away", type=float, default=3)
+OPTIONS, sys.argv[1:] = parser.parse_known_args()
+AWAY_S = OPTIONS.away
+
 
 class Links(HostsTestCase):
-    limit_s = 600
+    limit_s = 600 + OPTIONS.away
 
     @classmethod
     def setUpClass(cls):
@@ -42,7 +51,8 @@ class Links(HostsTestCase):
 
     def transfers(self):
         """In both directions at once."""
-        return [Transfer(self.world, self.ours, self.theirs, SIZE), Transfer(self.world, self.theirs, self.ours, SIZE)]
+        return [CatTransfer(self.world, self.ours, self.theirs, SIZE),
+                CatTransfer(self.world, self.theirs, self.ours, SIZE)]
 
     def flow(self, transfers, part):
         for transfer in transfers:
@@ -181,6 +191,17 @@ class Links(HostsTestCase):
         self.assert_errno(errno.EINVAL, self.at_a.command, "rebind eth0 eth1")
         self.at_a.rules("policy", "")
         self.wait_on(self.ours, "eth0")
+
+    def test_an_address_that_comes_back(self):
+        transfers = self.transfers()
+        self.flow(transfers, 0.2)
+        lines = [f"address {{}} {address} dev eth0" for address in
+                 (f"{self.b.addresses()[0]}/24", f"{self.b.addresses()[1]}/64")]
+        self.b.ip_batch([line.format("delete") for line in lines])
+        not_active(self.ours, self.theirs)
+        time.sleep(AWAY_S)
+        self.b.ip_batch([line.format("add") for line in lines])
+        self.same(transfers)
 
     def test_a_link_that_flaps_beside_a_good_one(self):
         self.at_a.rules("policy", "prefer eth1 eth0\n")

@@ -74,6 +74,12 @@ class Host:
     def ip(self, *arguments):
         return checked("ip", "-n", self.namespace, *arguments)
 
+    def ip_batch(self, lines):
+        """Many commands of ip(8)."""
+        commands = Path(self.world.folder, f"ip-{self.letter}")
+        commands.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        self.ip("-batch", str(commands))
+
     def make(self):
         checked("ip", "netns", "add", self.namespace)
         keeper.add("netns", self.namespace)
@@ -231,11 +237,19 @@ class World:
         if problems:
             raise problems[0]
 
-    def add_second_network(self):
+    def add_second_network(self, routed=False):
+        """`routed`: C routes between the two."""
         checked("ip", "-n", self.switch, "link", "add", "br1", "type", "bridge")
         checked("ip", "-n", self.switch, "link", "set", "br1", "up")
         for host in self.hosts:
             host.add_second_link("br1")
+        if routed:
+            self.c.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward && "
+                       "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+            for host in (self.a, self.b):
+                host.ip("route", "add", "10.78.0.0/24", "via", "10.77.0.3", "metric", "1000")
+                host.ip("route", "add", "fd78::/64", "via", "fd77::3", "metric", "2000")
+                host.ip("route", "add", "fd77::/64", "via", "fd78::3", "metric", "2000")
 
     # --- what runs ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,27 @@
+"""scripts/life-cycle goes through all its steps."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support import suite  # noqa: E402
+from support.processes import run  # noqa: E402
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/life-cycle"
+LIMIT_S = 400
+
+
+class LifeCycle(suite.TestCase):
+    limit_s = LIMIT_S + 60
+
+    def test_all_steps(self):
+        done = run([str(SCRIPT)], LIMIT_S)
+        self.assertEqual(done.status, 0, done)
+        steps = [int(number) for number in re.findall(r"^ ?(\d+)\. ", done.out, re.MULTILINE)]
+        self.assertEqual(steps, list(range(1, 13)), done)
+        self.assertRegex(done.out, r"sha256sum at both ends: [0-9a-f]{64}\n")
+
+
+if __name__ == "__main__":
+    suite.main(hosts=True)
