@@ -162,10 +162,13 @@ class Keys:
         return server.process.pid
 
     def ssh(self, host, to, command):
-        return host.enter("ssh", "-F", "none", "-T", "-p", str(SSH_PORT), "-i", str(self.folder / "client"), "-c",
-                          "aes128-gcm@openssh.com", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                          "-o", "LogLevel=ERROR", "-o", "Compression=no", "-o", "IdentityAgent=none",
-                          f"root@{to.address}", command)
+        return host.enter("ssh", *self.ssh_options, f"root@{to.address}", command)
+
+    @property
+    def ssh_options(self):
+        return ["-F", "none", "-T", "-p", str(SSH_PORT), "-i", str(self.folder / "client"), "-c", "aes128-gcm@openssh.com",
+                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o",
+                "Compression=no", "-o", "IdentityAgent=none"]
 
 
 def spent_by_sshd(pid):
