@@ -10,7 +10,8 @@ The rules:
                 names nothing that reads a clock, makes a random number or talks to the world.
   sns/table.*   the same, with every project header that it includes, directly or not.
   sns/          of engine/ only name.hpp; nothing of fs/.
-  all three     start no thread: ThreadSanitizer watches only the tests that start some (label unit_threads).
+  fs/sessionctl/  of the project only itself: it talks to the daemon through the mount.
+  engine/, sns/, fs/  start no thread: ThreadSanitizer watches only the tests that start some (label unit_threads).
 """
 
 import argparse
@@ -118,6 +119,14 @@ def sns_violations(repo):
                 yield source.at(line, f'"{header}": of engine/, sns/ includes name.hpp alone')
 
 
+def sessionctl_violations(repo):
+    for source in sources_of(repo, "fs/sessionctl"):
+        for line, is_system, header in source.includes:
+            ours = not is_system or header.split("/")[0] in ("engine", "sns", "fs")
+            if ours and not header.startswith("fs/sessionctl/"):
+                yield source.at(line, f'"{header}": fs/sessionctl/ includes fs/sessionctl/ alone')
+
+
 def table_violations(repo):
     """sns/table.* and every header of sns/ that it includes, directly or not (engine/ is checked as a whole)."""
     left = [p for p in sorted((repo / "sns").glob("table*")) if p.suffix in SOURCE_SUFFIXES]
@@ -151,6 +160,7 @@ def source_violations(repo):
     yield from thread_violations(repo)
     yield from engine_violations(repo)
     yield from sns_violations(repo)
+    yield from sessionctl_violations(repo)
     yield from table_violations(repo)
 
 
@@ -206,6 +216,7 @@ CLEAN_TREE = {
     "sns/table.hpp": '#pragma once\n#include "sns/wire.hpp"\n',
     "sns/server.cpp": '#include "sns/table.hpp"\n#include <chrono>\n#include <random>\n'
     "auto now = std::chrono::steady_clock::now();\n",
+    "fs/sessionctl/tree.cpp": '#include "fs/sessionctl/tree.hpp"\n#include <CLI/CLI.hpp>\n#include <unistd.h>\n',
     "fs/daemon.cpp": '#include "engine/name.hpp"\n#include "sns/table.hpp"\n#include <thread>\nstd::thread::id id;\n',
 }
 PLANTED = [  # file, text, what the finding must name
@@ -227,6 +238,9 @@ PLANTED = [  # file, text, what the finding must name
     ("sns/bad.cpp", '#include "fs/daemon.hpp"\n', '"fs/daemon.hpp"'),
     ("sns/table.cpp", '#include "sns/table.hpp"\nauto t = std::time(nullptr);\n', "'std::time('"),
     ("sns/table.cpp", "#include <sqlite3.h>\n", "<sqlite3.h>"),
+    ("fs/sessionctl/bad.cpp", '#include "fs/config.hpp"\n', '"fs/config.hpp"'),
+    ("fs/sessionctl/bad.cpp", "#include <engine/name.hpp>\n", '"engine/name.hpp"'),
+    ("fs/sessionctl/bad.hpp", '#include "tree.hpp"\n', '"tree.hpp"'),
     ("fs/bad.cpp", "std::thread worker(run);\n", "'std::thread'"),
     ("sns/wire.hpp", "#include <openssl/ssl.h>\n", "<openssl/ssl.h>"),  # by way of table.hpp
 ]

@@ -1,0 +1,375 @@
+"""The program `sessionctl`: what it shows and does, exit statuses, one line that says why."""
+
+import os
+import re
+import shutil
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support import suite  # noqa: E402
+from support.daemon import Daemon, Program, opened, read_exactly, state_word, write_all  # noqa: E402
+from support.keeper import keeper, remove_folder, temporary_folder  # noqa: E402
+from support.local import LISTEN, LocalTestCase  # noqa: E402
+from support.processes import SOON_S, run, wait_until  # noqa: E402
+
+DOMAIN = "verkstad.net"
+COLUMNS = ["SESSION", "STATE", "SINCE", "INTERFACE", "LOCAL", "REMOTE", "HELD", "WAITING"]
+PLACE = r"(127\.0\.0\.1|\[::1\]):[0-9]+"
+BAD_WORDS = ("", " ", "a b", "a\nabort b", "a\tb", "\x1b[2J")
+# As root, in a mount namespace in which $1 is the only mount of sessionfs, whatever else runs on this machine.
+ALONE = r"""
+while read -r _ _ _ _ place rest; do
+  [[ $rest == *' - fuse.sessionfs '* ]] || continue
+  place=$(printf %b "${place//\\/\\0}")
+  [[ $place == "$1" ]] || umount -l "$place"
+done < /proc/self/mountinfo
+shift
+exec "$@"
+"""
+
+
+def program():
+    return os.environ["SESSIONCTL_BIN"]
+
+
+def without_mount():
+    return {name: value for name, value in os.environ.items() if name != "SESSIONFS_MOUNT"}
+
+
+class Sessionctl:
+    """What the tests ask of the program."""
+
+    def ctl(self, *arguments, mount=None, env=None, enter=()):
+        place = ["--mount", str(mount)] if mount else []
+        return run([*enter, program(), *place, *map(str, arguments)], env=env or without_mount())
+
+    def succeeds(self, *arguments, **options):
+        result = self.ctl(*arguments, **options)
+        self.assertEqual((result.status, result.err), (0, ""), result)
+        return result.out
+
+    def fails(self, status, words, *arguments, **options):
+        result = self.ctl(*arguments, **options)
+        self.assertEqual((result.status, result.out), (status, ""), result)
+        self.assertEqual(result.err.count("\n"), 1, f"one line says why: {result}")
+        self.assertTrue(result.err.startswith("sessionctl: ") and result.err.endswith("\n"), result)
+        self.assertTrue(result.err[:-1].isprintable(), f"nothing that a terminal obeys: {result}")
+        for word in words:
+            self.assertIn(word, result.err)
+
+
+class Usage(Sessionctl, suite.TestCase):
+    def test_help_and_version(self):
+        text = self.succeeds("--help")
+        for command in ("status", "join", "suspend", "resume", "finish", "rebind"):
+            self.assertRegex(text, rf"(?m)^  {command} ")
+            self.assertIn(f"sessionctl {command}", self.succeeds(command, "--help"))
+        self.assertRegex(self.succeeds("--version"), r"^sessionctl [0-9]+\.[0-9]+")
+
+    def test_bad_usage(self):
+        for arguments in ([], ["jump"], ["--no-such-option", "status"], ["status", "a@local", "b@local"], ["join"],
+                          ["finish"], ["suspend", "a", "b"], ["suspend", "--at"], ["status", "--mount"],
+                          ["suspend", "a", "\x1b[2J\n"]):
+            with self.subTest(arguments=arguments):
+                self.fails(2, ["see sessionctl --help"], *arguments)
+
+    def test_words_that_would_be_another_command(self):
+        for word in BAD_WORDS:
+            for arguments in (["suspend", word], ["resume", word], ["finish", word], ["rebind", word], ["join", word],
+                              ["status", word], ["suspend", "--at", word]):
+                with self.subTest(arguments=arguments):
+                    self.fails(2, ["see sessionctl --help"], *arguments)
+        self.fails(2, ["--mount", "is empty"], "--mount", "", "status")
+
+    def test_what_is_no_mount(self):
+        folder = temporary_folder()
+        self.addCleanup(remove_folder, folder)
+        for place in (f"{folder}/nowhere", folder, __file__, "/dev/null", f"{folder}/\x1b[2J\n"):
+            for arguments in (["status"], ["suspend"], ["join", "x"]):
+                with self.subTest(place=place, arguments=arguments):
+                    self.fails(1, ["is no mount of sessionfs"], *arguments, mount=place)
+                    self.fails(1, ["is no mount of sessionfs"], *arguments,
+                               env={**os.environ, "SESSIONFS_MOUNT": place})
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "a mount namespace needs root")
+    def test_without_a_mount(self):
+        enter = ["unshare", "--mount", "bash", "-c", ALONE, "bash", "/nowhere"]
+        self.fails(1, ["sessionfs is not mounted", "sessionfs MOUNTPOINT"], "status", enter=enter)
+
+
+class Status(Sessionctl, LocalTestCase):
+    def status(self, *arguments):
+        return self.succeeds("status", *arguments, mount=self.mount.path)
+
+    def rows(self, endpoint):
+        """The table of an endpoint: {session: {column: cell}}, and the remarks: {session: [line]}."""
+        lines = self.status(endpoint.name).splitlines()
+        head = next(at for at, line in enumerate(lines) if line.split() == COLUMNS)
+        starts = [lines[head].index(column) for column in COLUMNS] + [None]
+        rows, remarks, name = {}, {}, None
+        for line in lines[head + 1:]:
+            if line.startswith("   "):
+                remarks[name].append(line.strip())
+                continue
+            cells = [line[begin:end].strip() for begin, end in zip(starts, starts[1:])]
+            name, remarks[cells[0]] = cells[0], []
+            rows[name] = dict(zip(COLUMNS, cells))
+        return rows, remarks
+
+    def test_the_host_and_its_endpoints(self):
+        client, server = self.endpoint("client"), self.endpoint("server")
+        server.serve("file")
+        server.serve("print")
+        client.dial(server, "file")
+        text = self.status()
+        self.assertTrue(text.startswith(f"{self.mount.path}: domain local, name server in this daemon\n"), text)
+        self.assertRegex(text, r"\n  interfaces: .*\blo up")
+        parts = {part.split(":")[0]: part for part in text.split("\n\n")[1:]}
+        self.assertEqual(sorted(parts), self.mount.names())
+        self.assertIn("  services: file (1 not accepted yet), print\n", parts[server.name])
+        self.assertIn("  no sessions", parts[server.name])
+        self.assertTrue(self.status(server.name).startswith(f"{server.name}: registered\n  interface: "))
+
+    def test_a_session_in_words(self):
+        client, ours, server, theirs = self.pair()
+        with opened(ours, os.O_WRONLY) as out:
+            write_all(out, bytes(1536))
+            os.fsync(out)
+        row = self.rows(client)[0][ours.name]
+        self.assertEqual((row["STATE"], row["INTERFACE"], row["HELD"], row["WAITING"]), ("active", "lo", "0 B", "0 B"))
+        for column in ("LOCAL", "REMOTE"):
+            self.assertRegex(row[column], f"^{PLACE}$")
+        self.assertRegex(row["SINCE"], r"^([0-9]+ min )?[0-9]+ s ago$")
+        theirs_row = self.rows(server)[0][theirs.name]
+        self.assertEqual(theirs_row["WAITING"], "1.5 KiB")
+        self.assertEqual((theirs_row["LOCAL"], theirs_row["REMOTE"]), (row["REMOTE"], row["LOCAL"]))
+        with opened(theirs, os.O_RDONLY) as source:
+            self.assertEqual(len(read_exactly(source, 1536)), 1536)
+        self.assertEqual(self.rows(server)[0][theirs.name]["WAITING"], "0 B")
+
+    def test_a_pause_in_words(self):
+        client, ours, server, theirs = self.pair()
+        self.assertEqual(self.rows(client)[1][ours.name], [])
+        client.command(f"suspend {ours.name}")
+        with opened(ours, os.O_WRONLY) as out:
+            write_all(out, bytes(2048))
+        wait_until(lambda: state_word(theirs) != "active", "the peer has heard of it")
+        row = self.rows(client)[0][ours.name]
+        self.assertEqual((row["STATE"], row["LOCAL"], row["HELD"]), ("suspended", "-", "2.0 KiB"))
+        self.assertIn(self.rows(server)[0][theirs.name]["STATE"], ("interrupted", "resuming"))
+        for endpoint, session, why in ((client, ours, "suspended here"), (server, theirs, "suspended by the peer")):
+            remarks = self.rows(endpoint)[1][session.name]
+            self.assertTrue(any(re.fullmatch(rf"last pause .* ago: {why}", remark) for remark in remarks), remarks)
+        client.command(f"resume {ours.name}")
+        wait_until(lambda: self.rows(client)[0][ours.name]["STATE"] == "active", "active again", SOON_S)
+        self.assertIn("suspended here", "".join(self.rows(client)[1][ours.name]), "the last pause is told afterwards")
+
+    def test_errors_are_shown_and_what_a_terminal_would_obey_is_not(self):
+        client = self.endpoint()
+        with self.assertRaises(OSError):
+            client.command("\x1b[2J\x07")
+        with self.assertRaises(OSError):
+            (self.mount.path / "ctl").write_bytes("jump\u009b2J".encode())
+        text = self.status()
+        self.assertTrue(all(line.isprintable() for line in text.split("\n")), text)
+        self.assertIn("  last error: \\x1b[2J\\x07: no such command", text)
+        self.assertIn("  last error: ctl: jump\\xc2\\x9b2J is no command", text)
+
+    def test_upper_case_is_folded(self):
+        client = self.endpoint()
+        self.assertEqual(self.status(client.name.upper()), self.status(client.name))
+
+    def test_an_endpoint_that_does_not_reside_here(self):
+        client = self.endpoint()
+        for name in ("nobody@local", "noat", ".", "..", f"{client.name}/", f"{client.name}/../{client.name}", "status",
+                     f"../{self.mount.path.name}/{client.name}", "x" * 5000 + "@local"):
+            with self.subTest(name=name[:60]):
+                self.fails(1, [name, "does not reside on this host"], "status", name, mount=self.mount.path)
+
+    def test_standard_output_that_takes_nothing(self):
+        result = run(["bash", "-c", 'exec "$0" "$@" > /dev/full', program(), "--mount", self.mount.path, "status"])
+        self.assertEqual((result.status, result.err.count("\n")), (1, 1), result)
+        self.assertIn("sessionctl: standard output: No space left on device", result.err)
+
+
+class Commands(Sessionctl, LocalTestCase):
+    def at(self, endpoint, *arguments):
+        self.assertEqual(self.succeeds(*arguments, "--at", endpoint.name, mount=self.mount.path), "")
+
+    def test_suspend_and_resume(self):
+        client, ours, server, theirs = self.pair()
+        second = client.dial(server, "s", "second")
+        server.accept("s")
+        self.at(client, "suspend", ours.name)
+        self.assertEqual((state_word(ours), state_word(second)), ("suspended", "active"))
+        self.at(client, "suspend")
+        self.assertEqual((state_word(ours), state_word(second)), ("suspended", "suspended"))
+        self.at(client, "resume", ours.name)
+        wait_until(lambda: state_word(ours) == "active", "the session goes on", SOON_S)
+        self.assertEqual(state_word(second), "suspended")
+        self.at(client, "resume")
+        wait_until(lambda: state_word(second) == "active", "the other one, too", SOON_S)
+        with opened(ours, os.O_WRONLY) as out, opened(theirs, os.O_RDONLY) as source:
+            os.write(out, b"works")
+            self.assertEqual(read_exactly(source, 5), b"works")
+
+    def test_finish(self):
+        client, ours, _, theirs = self.pair()
+        with opened(ours, os.O_WRONLY) as out:
+            os.write(out, b"last")
+        self.at(client, "finish", ours.name)
+        with opened(theirs, os.O_RDWR) as there, opened(ours, os.O_RDWR) as here:
+            self.assertEqual(read_exactly(there, 100), b"last", "and the end of file behind it")
+            os.write(there, b"back")
+            self.assertEqual(read_exactly(here, 4), b"back")
+            with self.assertRaises(BrokenPipeError):
+                os.write(here, b"x")
+
+    def test_rebind(self):
+        client = self.endpoint()
+        client.rules("policy", "prefer loopback\n")
+        self.at(client, "rebind", "lo")
+        self.assertIn("  interface: lo: asked for by rebind", self.succeeds("status", client.name,
+                                                                            mount=self.mount.path))
+        self.at(client, "rebind")
+        self.assertNotIn("asked for", self.succeeds("status", client.name, mount=self.mount.path))
+        self.fails(1, [f"{client.name}: rebind: there is no interface nix0"], "rebind", "nix0", "--at", client.name,
+                   mount=self.mount.path)
+
+    def test_the_default_endpoint(self):
+        name = re.search(r"(?m)^default endpoint: (.*)$", self.mount.status()).group(1)
+        default, server = self.mount.endpoint(name, create=False), self.endpoint("server")
+        server.serve("s")
+        ours = default.dial(server, "s")
+        self.assertEqual(self.succeeds("suspend", ours.name, mount=self.mount.path), "")
+        self.assertEqual(state_word(ours), "suspended")
+        os.unlink(ours)
+
+    def test_a_session_that_is_not_there(self):
+        client, ours, *_ = self.pair()
+        for verb in ("suspend", "resume", "finish"):
+            for name in ("nothing", "s.nobody@local", "a/b", f"../sessions/{ours.name}", "/", "..", "x" * 300,
+                         "ä", "-"):
+                with self.subTest(verb=verb, name=name[:20]):
+                    self.fails(1, [f"{client.name}: {verb}: there is no session {name} in sessions/",
+                                   "sessionctl status"], verb, "--at", client.name, name, mount=self.mount.path)
+        self.assertEqual(state_word(ours), "active")
+
+    def test_a_session_of_another_endpoint(self):
+        client, ours, server, _ = self.pair()
+        for place in (["--at", server.name], []):
+            self.fails(1, [f"{client.name} has it: add --at {client.name}"], "suspend", ours.name, *place,
+                       mount=self.mount.path)
+        self.assertEqual(state_word(ours), "active")
+
+    def test_an_endpoint_that_is_not_there(self):
+        for name in ("nobody@local", "../x@local", "noat"):
+            for command in (["suspend"], ["finish", "x"], ["rebind", "lo"]):
+                with self.subTest(name=name, command=command):
+                    self.fails(1, [f"{name} does not reside on this host"], *command, "--at", name,
+                               mount=self.mount.path)
+
+    def test_join_of_what_is_no_token(self):
+        for token in ("nonsense", "x" * 2000, "sns1-", "ä"):
+            with self.subTest(token=token[:20]):
+                self.fails(1, ["join: this is no token", "snsd token"], "join", token, mount=self.mount.path)
+
+
+class Mounts(Sessionctl, LocalTestCase):
+    """Which mount is meant."""
+
+    def test_by_option_and_by_environment(self):
+        head = f"{self.mount.path}: domain local"
+        named = {**os.environ, "SESSIONFS_MOUNT": str(self.mount.path)}
+        wrong = {**os.environ, "SESSIONFS_MOUNT": "/nowhere"}
+        self.assertIn(head, self.succeeds("status", env=named))
+        self.assertIn(head, self.succeeds("--mount", self.mount.path, "status", env=wrong))
+        self.assertIn(head, self.succeeds("status", "--mount", f"{self.mount.path}/", env=wrong))
+        relative = os.path.relpath(self.mount.path)
+        self.assertIn(head, self.succeeds("status", "--mount", relative))
+        self.fails(1, ["is no mount of sessionfs"], "status", mount=self.endpoint().path)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "a mount namespace needs root")
+    def test_the_one_there_is(self):
+        enter = ["unshare", "--mount", "bash", "-c", ALONE, "bash", str(self.mount.path)]
+        head = f"{self.mount.path}: domain local"
+        self.assertIn(head, self.succeeds("status", enter=enter))
+        self.assertIn(head, self.succeeds("status", enter=enter, env={**os.environ, "SESSIONFS_MOUNT": ""}))
+        bound = ["sh", "-c", 'mount --bind "$0" /mnt && exec "$@"', str(self.mount.path)]
+        self.assertIn(": domain local", self.succeeds("status", enter=enter + bound), "still one daemon")
+
+    def test_one_of_several(self):
+        folder = temporary_folder()
+        self.addCleanup(remove_folder, folder)
+        other = Daemon(folder, listen=LISTEN)
+        self.addCleanup(other.stop)
+        other.start()
+        self.fails(1, ["several places", "--mount", str(self.mount.path), str(other.mountpoint)], "status")
+
+
+class Dead(Sessionctl, suite.TestCase):
+    def test_the_mount_of_a_daemon_that_was_killed(self):
+        folder = temporary_folder()
+        self.addCleanup(remove_folder, folder)
+        daemon = Daemon(folder, listen=LISTEN)
+        self.addCleanup(daemon.kill)
+        daemon.start()
+        daemon.process.kill()
+        daemon.process.wait()
+        for arguments in (["status"], ["status", "a@local"], ["suspend"], ["finish", "x"], ["join", "x"]):
+            with self.subTest(arguments=arguments):
+                self.fails(1, [f"fusermount3 -u {daemon.mountpoint}"], *arguments, mount=daemon.mountpoint)
+
+
+class Join(Sessionctl, suite.TestCase):
+    def setUp(self):
+        if not os.access(os.environ.get("SNSD_BIN", ""), os.X_OK):
+            self.skipTest("SNSD_BIN does not name a program")
+        folder = Path(temporary_folder())
+        self.addCleanup(remove_folder, str(folder))
+        self.state = folder / "sns"
+        self.sns = Program([os.environ["SNSD_BIN"], "--domain", DOMAIN, "--listen", LISTEN, "--state", str(self.state)],
+                           str(folder / "sns.log"))
+        self.addCleanup(self.sns.stop)
+        self.sns.start()
+        serving = wait_until(lambda: re.search(rf"serving {DOMAIN} on (\S+)", self.sns.tail()), "snsd serves")
+        self.daemon = Daemon(folder / "host", listen=LISTEN, config=f'domain = "{DOMAIN}"\nendpoint = "desk@{DOMAIN}"\n'
+                                                                     f'[sns]\n"{DOMAIN}" = "{serving.group(1)}"\n')
+        self.addCleanup(keeper.drop, "mount", str(self.daemon.mountpoint))
+        self.addCleanup(self.daemon.stop)
+        self.daemon.start()
+
+    def describe(self):
+        return self.daemon.describe()
+
+    def test_from_nothing_to_an_endpoint(self):
+        mount = self.daemon.mountpoint
+        before = self.succeeds("status", mount=mount)
+        self.assertIn(f"{mount}: domain {DOMAIN}, name server not joined; ", before)
+        self.assertNotIn("@", before.split("\n", 1)[1])
+        for arguments in (["suspend"], ["suspend", "x", "--at", "a@b"], ["status", "a@b"], ["rebind", "lo"]):
+            with self.subTest(arguments=arguments):
+                self.fails(1, ["has no endpoint yet", "not joined", "join TOKEN"], *arguments, mount=mount)
+        token = run([os.environ["SNSD_BIN"], "token", "--state", str(self.state)]).out.strip()
+        self.assertEqual(self.succeeds("join", token, mount=mount), "")
+        wait_until(lambda: f"desk@{DOMAIN}: registered\n" in self.succeeds("status", mount=mount), "it resides here",
+                   SOON_S)
+        self.assertIn(f"{mount}: domain {DOMAIN}, name server joined\n", self.succeeds("status", mount=mount))
+        self.assertEqual(self.succeeds("suspend", mount=mount), "")
+        self.fails(1, [f"this host is a member of {DOMAIN} already"], "join", token, mount=mount)
+
+    def test_a_token_that_does_not_let_in(self):
+        token = run([os.environ["SNSD_BIN"], "token", "--state", str(self.state)]).out.strip()
+        self.fails(1, ["join: "], "join", token[:-1], mount=self.daemon.mountpoint)
+        self.sns.stop()
+        self.fails(1, ["join: "], "join", token, mount=self.daemon.mountpoint)
+        self.assertIn("  last error: join: ", self.succeeds("status", mount=self.daemon.mountpoint))
+
+
+if __name__ == "__main__":
+    if not os.access(os.environ.get("SESSIONCTL_BIN", ""), os.X_OK):
+        print("skipped: SESSIONCTL_BIN does not name a program")
+        sys.exit(suite.SKIPPED)
+    suite.main()
