@@ -167,11 +167,11 @@ void Host::handle_network_change(Time now) { tell_of_change(nullptr, now); }
 
 void Host::handle_moved(const EndpointName& peer, Time now) { tell_of_change(&peer, now); }
 
-void Host::handle_path(Session& session, bool is_best, Time now) {
-  if (is_best) {
+void Host::handle_path(Session& session, std::string_view better_link, Time now) {
+  if (better_link.empty()) {
     session.handle_best_path();
   } else {
-    session.handle_better_path(now);
+    session.handle_better_path(better_link, now);
   }
   settle(session, now);
 }

@@ -104,8 +104,8 @@ class Host {
   void handle_network_change(Time now);
   /// The name server says that `peer` is somewhere else: the same for the sessions with it.
   void handle_moved(const EndpointName& peer, Time now);
-  /// There is a better link than the one by which the channel of `session` goes, or (`is_best`) there is none.
-  void handle_path(Session& session, bool is_best, Time now);
+  /// `better_link` names a better link than the one by which the channel of `session` goes; empty: there is none.
+  void handle_path(Session& session, std::string_view better_link, Time now);
   /// The session whose channel `conn` is; null when it is none's.
   [[nodiscard]] std::shared_ptr<Session> carried_by(ConnId conn) const;
   [[nodiscard]] std::optional<Time> next_timeout() const;

@@ -97,8 +97,8 @@ bool Session::apply(Event event, Time now) {
   const bool flowed = flows();
   const State before = std::exchange(state_, row->next);
   if (before != state_ && !(flowed && flows())) since_ = now;
-  // On the way to another channel the old one may go first, which is no pause.
-  if (flowed && (state_ == State::ready_resume || state_ == State::suspended))
+  // On the way to another channel the old one may go first, which is no pause unless the way ends nowhere.
+  if ((state_ == State::ready_resume || state_ == State::suspended) && std::exchange(pause_due_, false))
     pause_ = {.event = event, .silent = false, .at = now};
   last_transition_ = row->number;
   last_event_ = event;
@@ -148,12 +148,13 @@ void Session::run(Step step, Time now) {
       open_channel(attempt_conn_, now);
       (void)send_.rewind(input_progress_->held, input_progress_->limit);
       return;
+    case Step::redial:
+      return redial(now);
+    case Step::drop_both:
+      ++failed_moves_;
+      [[fallthrough]];
     case Step::retry_now:
       drop_channel(false);
-      if (last_event_ == Event::channel_lost) ++failed_moves_;
-      if (last_event_ == Event::channel_lost && attempt_conn_ != 0) return;  // the one over the better link goes on
-      // Neither a peer that breaks what it has accepted nor a full disk here is asked again and again at once.
-      if (last_event_ == Event::channel_lost && now - channel_opened_ < short_channel_limit) return back_off(now);
       failed_attempts_ = 0;
       return dial(now);
     case Step::back_off:
@@ -210,6 +211,19 @@ void Session::dial(Time now) {
   actions_.push_back({.kind = SessionAction::Kind::dial, .conn = 0, .flush = false, .denial = {}});
 }
 
+void Session::redial(Time now) {
+  ++failed_moves_;
+  if (attempt_conn_ != 0) {
+    // The one over the better link goes on, but that one alone may lead nowhere.
+    network_change_at_ = std::max(now, attempt_began_ + young_attempt_limit_);
+    return;
+  }
+  // Neither a peer that breaks what it has accepted nor a full disk here is asked again and again at once.
+  if (now - channel_opened_ < short_channel_limit) return back_off(now);
+  failed_attempts_ = 0;
+  dial(now);
+}
+
 void Session::stay(Time now) {
   drop_attempt();
   ++failed_moves_;
@@ -262,6 +276,7 @@ void Session::open_channel(ConnId conn, Time now) {
   move_at_.reset();
   young_attempt_limit_ = young_attempt_limit;
   channel_opened_ = now;
+  pause_due_ = true;
   heartbeat_at_ = now + heartbeat_interval;
   last_input_ = unacked_since_ = now;
   note_announcement(now);
@@ -318,7 +333,7 @@ std::optional<Time> Session::next_timeout() const {
   consider(network_change_at_);
   consider(ending_deadline_);
   if (flows()) {
-    consider(move_at_);
+    if (channel_greeting_ == Greeting::none) consider(move_at_);
     if (state_ == State::active) consider(announce_at_);
     consider(heartbeat_at_);
     consider(silence_deadline());
@@ -341,12 +356,12 @@ void Session::handle_timeout(Time now) {
   if (due(retry_at_)) apply(Event::retry_due, now);
   if (due(ending_deadline_)) drop_channel(false);
   if (!flows()) return;
-  if (due(move_at_)) apply(Event::better_path, now);
+  if (channel_greeting_ == Greeting::none && due(move_at_)) apply(Event::better_path, now);
   if (silence_deadline() <= now) {
     if (unacked()) unacked_limit_ = std::min(2 * unacked_limit_, silence_limits_.idle);
     drop_channel(false);
     apply(Event::channel_lost, now);
-    if (pause_) pause_->silent = true;
+    if (state_ == State::ready_resume) pause_->silent = true;
     return;
   }
   if (state_ == State::active && due(announce_at_)) checkpoint_due_ = true;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "engine/image.hpp"
@@ -48,7 +49,7 @@ inline constexpr Duration young_attempt_limit = std::chrono::milliseconds(500);
 /// Each attempt that was cut short by a change of the network gives the next one twice the time, up to this.
 inline constexpr Duration longest_young_attempt_limit = std::chrono::seconds(8);
 /// For the answer to a RESUME while the channel still carries data. No checkpoint is sent meanwhile, so it is shorter
-/// than the time after which a peer that waits for one takes the channel for dead.
+/// than unacked_silence_limit, after which a peer that waits for one takes the channel for dead.
 inline constexpr Duration move_timeout = std::chrono::seconds(2);
 /// From a connection over a better link that could not be made to the next try, doubled each time ...
 inline constexpr Duration first_move_delay = std::chrono::seconds(1);
@@ -116,6 +117,8 @@ class Session {
   [[nodiscard]] const std::string& file_name() const { return fixed_.file_name; }
   [[nodiscard]] bool creator() const { return fixed_.creator; }
   [[nodiscard]] State state() const { return state_; }
+  /// Whether data does: in ACTIVE and in MOVING.
+  [[nodiscard]] bool flows() const { return state_ == State::active || state_ == State::moving; }
   [[nodiscard]] Failure failure() const { return failure_; }
   [[nodiscard]] ConnId channel() const { return channel_; }
   [[nodiscard]] ConnId attempt_conn() const { return attempt_conn_; }
@@ -167,9 +170,10 @@ class Session {
   void handle_network_change(Time now);
   /// There is a better link than that of the channel: a connection over it is to take the channel's place, and if that
   /// does not succeed it is tried again. As long as it has not succeeded the channel carries on.
-  void handle_better_path(Time now);
+  /// `link` names it: what has failed over another one does not count.
+  void handle_better_path(std::string_view link, Time now);
   /// The channel is where it should be.
-  void handle_best_path() { move_at_.reset(); }
+  void handle_best_path();
   /// The peer's CONNECT, on a connection that it has just made; again when it got no answer the first time.
   /// False: it comes too late, the session stands already; `conn` must be closed.
   [[nodiscard]] bool handle_connect(ConnId conn, const Connect& message, Time now);
@@ -206,6 +210,7 @@ class Session {
   void dial(Time now);
   void back_off(Time now);
   void drop_attempt();
+  void redial(Time now);
   void stay(Time now);
   void schedule_move(Time now);
   void drop_channel(bool flush);
@@ -232,7 +237,6 @@ class Session {
   bool control(Transmit& out);
   [[nodiscard]] Time silence_deadline() const;
   [[nodiscard]] bool unacked() const;
-  [[nodiscard]] bool flows() const { return state_ == State::active || state_ == State::moving; }
 
   struct Fixed {
     SessionId id;
@@ -293,12 +297,14 @@ class Session {
   SilenceLimits silence_limits_;
   Duration unacked_limit_ = unacked_silence_limit;  // for now
   unsigned failed_attempts_ = 0;
-  unsigned failed_moves_ = 0;
+  std::string better_link_;    // the last that was better than the channel's
+  unsigned failed_moves_ = 0;  // to it
   std::uint64_t random_;
 
   std::uint8_t last_transition_ = 0;
   Event last_event_ = Event::dialled;
   std::optional<Pause> pause_;
+  bool pause_due_ = false;  // there is a channel, or was one, whose end has made no pause yet
   Time since_;
   bool store_due_ = false;
   bool wake_due_ = false;

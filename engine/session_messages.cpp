@@ -54,11 +54,26 @@ void Session::handle_network_change(Time now) {
   apply(Event::network_change, now);
 }
 
-void Session::handle_better_path(Time now) {
-  if (state_ != State::active || attempt_conn_ != 0 || move_at_ || channel_greeting_ != Greeting::none) return;
+void Session::handle_better_path(std::string_view link, Time now) {
+  if (link != better_link_) {
+    better_link_ = link;
+    failed_moves_ = 0;
+    handle_best_path();
+  }
+  if (state_ != State::active || attempt_conn_ != 0 || move_at_) return;
   if (now - channel_opened_ > last_move_delay) failed_moves_ = 0;
-  if (failed_moves_ > 0) return schedule_move(now);
-  apply(Event::better_path, now);
+  if (failed_moves_ > 0) {
+    schedule_move(now);
+  } else if (channel_greeting_ != Greeting::none) {
+    move_at_ = now;  // when the channel has been answered
+  } else {
+    apply(Event::better_path, now);
+  }
+}
+
+void Session::handle_best_path() {
+  move_at_.reset();
+  if (state_ == State::active) drop_attempt();
 }
 
 Event Session::event_of(const Resume& message) const {

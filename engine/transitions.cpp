@@ -24,7 +24,7 @@ constexpr std::array table{
     Transition{47, connecting,   E::peer_resume,         connecting,   S::deny_collision},
 
     // ACTIVE: data flows (thesis 3.8.1)
-    Transition{ 1, active,       E::channel_lost,        ready_resume, S::retry_now},
+    Transition{ 1, active,       E::channel_lost,        ready_resume, S::redial},
     Transition{ 2, active,       E::user_suspend,        suspended,    S::send_suspend},
     Transition{26, active,       E::user_abort,          closed,       S::send_abort},
     Transition{ 4, active,       E::peer_suspend,        ready_resume, S::wait_for_user},
@@ -37,6 +37,7 @@ constexpr std::array table{
     Transition{50, active,       E::dialled,             moving,       S::send_resume},
     Transition{51, active,       E::dial_failed,         active,       S::stay},
     Transition{52, active,       E::timeout,             active,       S::stay},
+    Transition{72, active,       E::attempt_lost,        active,       S::stay},
 
     // MOVING: on its way to a better link (thesis 3.1.6)
     Transition{53, moving,       E::resume_ok,           active,       S::rewind},
@@ -46,8 +47,9 @@ constexpr std::array table{
     Transition{57, moving,       E::denied_closed,       closed,       S::end},
     Transition{58, moving,       E::denied_lost,         closed,       S::lose},
     Transition{59, moving,       E::denied_superseded,   closed,       S::supersede},
-    Transition{60, moving,       E::timeout,             ready_resume, S::retry_now},
-    Transition{61, moving,       E::attempt_lost,        ready_resume, S::retry_now},
+    Transition{70, moving,       E::dial_failed,         active,       S::stay},
+    Transition{60, moving,       E::timeout,             ready_resume, S::drop_both},
+    Transition{61, moving,       E::attempt_lost,        ready_resume, S::drop_both},
     Transition{62, moving,       E::channel_lost,        sent_resume,  S::let_channel},
     Transition{63, moving,       E::user_suspend,        suspended,    S::send_suspend},
     Transition{64, moving,       E::user_abort,          closed,       S::send_abort},
@@ -61,6 +63,7 @@ constexpr std::array table{
     Transition{12, ready_resume, E::dialled,             sent_resume,  S::send_resume},
     Transition{13, ready_resume, E::dial_failed,         ready_resume, S::back_off},
     Transition{30, ready_resume, E::timeout,             ready_resume, S::back_off},
+    Transition{73, ready_resume, E::attempt_lost,        ready_resume, S::back_off},
     Transition{31, ready_resume, E::retry_due,           ready_resume, S::dial},
     Transition{ 7, ready_resume, E::network_change,      ready_resume, S::retry_now},
     Transition{ 5, ready_resume, E::user_suspend,        suspended,    S::pause},
@@ -70,6 +73,7 @@ constexpr std::array table{
     Transition{34, ready_resume, E::peer_resume_gap,     closed,       S::deny_gap},
 
     // SENT_RESUME: waits for the answer (thesis 3.8.6)
+    Transition{71, sent_resume,  E::dial_failed,         ready_resume, S::back_off},
     Transition{35, sent_resume,  E::timeout,             ready_resume, S::back_off},
     Transition{36, sent_resume,  E::attempt_lost,        ready_resume, S::back_off},
     Transition{16, sent_resume,  E::network_change,      ready_resume, S::retry_now},
@@ -124,12 +128,12 @@ std::string_view name_of(Event event) {
 }
 
 std::string_view name_of(Step step) {
-  static constexpr std::array<std::string_view, 24> names{
-      "none",         "dial",           "stay",           "let_channel",      "send_connect",
-      "start_stream", "refuse",         "send_resume",    "accept_resume",    "rewind",
-      "retry_now",    "back_off",       "wait_for_user",  "wait_for_creator", "pause",
-      "send_suspend", "deny_suspended", "deny_collision", "deny_closed",      "deny_gap",
-      "end",          "lose",           "supersede",      "send_abort"};
+  static constexpr std::array<std::string_view, 26> names{
+      "none",           "dial",           "stay",          "let_channel",      "redial",        "drop_both",
+      "send_connect",   "start_stream",   "refuse",        "send_resume",      "accept_resume", "rewind",
+      "retry_now",      "back_off",       "wait_for_user", "wait_for_creator", "pause",         "send_suspend",
+      "deny_suspended", "deny_collision", "deny_closed",   "deny_gap",         "end",           "lose",
+      "supersede",      "send_abort"};
   return names[static_cast<std::size_t>(step)];
 }
 

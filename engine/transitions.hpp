@@ -54,6 +54,8 @@ enum class Step : std::uint8_t {
   dial,         // ask for a connection
   stay,         // drop the attempt: what stands goes on
   let_channel,  // let go of the channel: the answer to our RESUME will bring another one
+  redial,       // at once, unless the channel was short or a dial is under way
+  drop_both,    // nobody knows which channel the peer has: let go of both, dial at once
   send_connect,
   start_stream,  // CONNECT_OK: data may flow
   refuse,        // the session never came to be

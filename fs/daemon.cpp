@@ -99,6 +99,8 @@ void Daemon::connect_parts(const Config& config) {
                      bool move) { return paths_.ways(local, peer, move); },
       .carries = [this](const EndpointName& local,
                         const SecureConnection& connection) { return paths_.carries(local, connection); },
+      .better_link = [this](const EndpointName& local,
+                            const SecureConnection& connection) { return paths_.better_link(local, connection); },
       .identity = [this](const EndpointName& local) { return residents_.identity(local); },
       .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },
       .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },

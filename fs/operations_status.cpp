@@ -91,7 +91,7 @@ std::string Operations::endpoint_status(const Resident& resident) {
             "\n";
     if (const auto& pause = session->last_pause())
       text += "pause: " + name + " " + seconds_since(pause->at, now) + " ago: " + words_of_pause(*pause) + "\n";
-    if (const auto away = peers_.away_since(session->peer()); away && session->state() != State::active)
+    if (const auto away = peers_.away_since(session->peer()); away && !session->flows())
       text += "waits: " + name + " for " + session->peer().str() + ", away since " + sns::to_text(*away) + "\n";
     if (const auto* unsure = runtime_.unsure(*session)) text += "unsure: " + name + " " + describe(*unsure) + "\n";
   }

@@ -129,6 +129,11 @@ Paths::Carries Paths::carries(const EndpointName& endpoint, const SecureConnecti
   return found == may_use.begin() ? Carries::best : Carries::yes;
 }
 
+std::string Paths::better_link(const EndpointName& endpoint, const SecureConnection& connection) const {
+  const auto& may_use = of(endpoint).order();
+  return may_use.empty() || carries(endpoint, connection) == Carries::best ? "" : may_use.front();
+}
+
 std::string Paths::choice(const EndpointName& endpoint) const { return of(endpoint).reason(); }
 
 // --- changes --------------------------------------------------------------------------------------------------------

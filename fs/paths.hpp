@@ -46,6 +46,8 @@ class Paths {
   enum class Carries : std::uint8_t { no, yes, best };
   /// What a connection of the endpoint's is worth.
   [[nodiscard]] Carries carries(const EndpointName& endpoint, const SecureConnection& connection) const;
+  /// The interface that is better than that of a connection; empty: there is none.
+  [[nodiscard]] std::string better_link(const EndpointName& endpoint, const SecureConnection& connection) const;
 
   // --- in words, for `status` -------------------------------------------------------------------------------------
   /// The interface, and why it was chosen.

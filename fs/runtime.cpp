@@ -276,8 +276,7 @@ void Runtime::check_path(ConnId conn) {
   const auto session = host_.carried_by(conn);
   const auto link = links_.find(conn);
   if (!session || link == links_.end() || !link->second->connection) return;
-  const auto worth = hooks_.carries(session->local(), *link->second->connection);
-  host_.handle_path(*session, worth == Paths::Carries::best, now());
+  host_.handle_path(*session, hooks_.better_link(session->local(), *link->second->connection), now());
 }
 
 std::shared_ptr<SecureConnection> Runtime::connection_of(const Session& session) const {

@@ -10,9 +10,10 @@ using std::chrono::seconds;
 
 class BetterLink : public ::testing::Test {
  protected:
-  void better(bool is_best = false) {
-    t.with([&](Host& host) { host.handle_path(*t.session, is_best, t.now); });
+  void better(std::string_view link = "eth1") {
+    t.with([&](Host& host) { host.handle_path(*t.session, link, t.now); });
   }
+  void best() { better(""); }
   /// Bob's RESUME is on its way on the connection returned.
   ConnId move() {
     better();
@@ -109,13 +110,72 @@ TEST_F(BetterLink, ALinkByWhichThePeerIsNotReachedIsTriedLessAndLessOften) {
 TEST_F(BetterLink, WhoIsWhereItShouldBeTriesNoMore) {
   better();
   t.refuse_dial();
-  better(true);
+  best();
   const auto dials = t.dials.size();
   for (int i = 0; i < 100; ++i) {
     t.advance(seconds(1));
     t.feed(channel, Ping{});
   }
   EXPECT_EQ(t.dials.size(), dials);
+}
+
+TEST_F(BetterLink, WhoIsWhereItShouldBeDialsNoMore) {
+  better();
+  const ConnId conn = t.dials.back();
+  best();
+  EXPECT_EQ(t.session->attempt_conn(), 0U);
+  EXPECT_TRUE(t.closed(conn));
+  channel_carries(channel);
+}
+
+TEST_F(BetterLink, WhatHasFailedOverOneLinkDoesNotCountForAnother) {
+  better();
+  for (int i = 0; i < 5; ++i) {
+    t.refuse_dial();
+    for (const auto dials = t.dials.size(); t.dials.size() == dials;) {
+      t.advance(milliseconds(100));
+      t.feed(channel, Ping{});
+    }
+  }
+  const auto dials = t.dials.size();
+  better("eth2");
+  EXPECT_EQ(t.dials.size(), dials + 1) << "at once, and not by the former one";
+  EXPECT_TRUE(t.closed(t.dials[dials - 1]));
+  channel_carries(channel);
+}
+
+// A RESUME_OK that has not been sent yet is the first thing on the channel.
+TEST_F(BetterLink, AChannelIsAnsweredBeforeABetterOneIsLookedFor) {
+  t.cut(channel);
+  const ConnId theirs = t.incoming(t.alice);
+  const Frame resume(t.resume_message(1, true));
+  t.host->handle_input(theirs, resume.bytes(), t.now);
+  t.host->handle_path(*t.session, "eth1", t.now);
+  EXPECT_EQ(t.session->attempt_conn(), 0U);
+  const auto dials = t.dials.size();
+  t.advance(Duration(0));
+  ASSERT_NE(t.last<ResumeOk>(theirs), nullptr);
+  EXPECT_EQ(t.dials.size(), dials + 1);
+}
+
+TEST_F(BetterLink, TwoSidesThatDisagreeMoveLessAndLessOften) {
+  std::uint64_t attempt = 0;
+  Duration longest{};
+  for (int i = 0; i < 8; ++i) {
+    better();
+    const auto asked = t.now;
+    while (t.session->attempt_conn() == 0) {
+      t.advance(milliseconds(100));
+      t.feed(t.session->channel(), Ping{});
+    }
+    longest = std::max(longest, t.now - asked);
+    t.feed(t.answer_dial(), ResumeOk{7, attempt, {0, RawHost::capacity_bytes, false, false}});
+    best();
+    const ConnId theirs = t.incoming(t.alice);
+    t.feed(theirs, t.resume_message(++attempt, true));
+    EXPECT_EQ(t.session->channel(), theirs);
+  }
+  EXPECT_GT(longest, seconds(10));
 }
 
 TEST_F(BetterLink, ADialWithoutAnEndIsGivenUp) {
@@ -142,12 +202,44 @@ TEST_F(BetterLink, WithoutAnAnswerTheSessionResumes) {
   EXPECT_EQ(t.session->state(), State::active);
 }
 
+TEST_F(BetterLink, ALinkOverWhichNoAnswerComesIsTriedLater) {
+  t.advance(short_channel_limit);
+  (void)move();
+  t.advance(move_timeout);
+  const ConnId resumed = t.answer_dial();
+  t.feed(resumed, answer(0));
+  const auto dials = t.dials.size();
+  better();
+  EXPECT_EQ(t.dials.size(), dials) << "not at once";
+  channel_carries(resumed);
+}
+
+// The peer has not looked at our RESUME.
+TEST_F(BetterLink, WhereThePeerRefusesOurCertificateTheChannelStays) {
+  const ConnId next = move();
+  t.with([&](Host& host) { host.handle_dial_failed(next, DialFailure::untrusted, t.now); });
+  EXPECT_EQ(t.session->state(), State::active);
+  EXPECT_EQ(t.session->last_transition(), 70);
+  channel_carries(channel);
+}
+
+TEST_F(BetterLink, WhereAConnectionIsLostBeforeItStandsTheChannelStays) {
+  better();
+  const ConnId conn = t.dials.back();
+  t.with([&](Host& host) { host.handle_closed(conn, t.now); });
+  EXPECT_EQ(t.session->last_transition(), 72);
+  EXPECT_EQ(t.session->attempt_conn(), 0U);
+  channel_carries(channel);
+}
+
 TEST_F(BetterLink, WhereTheConnectionBreaksBeforeTheAnswerTheSessionResumes) {
   const ConnId next = move();
   t.cut(next);
   EXPECT_EQ(t.session->state(), State::ready_resume);
   EXPECT_TRUE(t.closed(channel));
   ASSERT_EQ(t.dials.size(), 2U) << "at once";
+  ASSERT_TRUE(t.session->last_pause());
+  EXPECT_EQ(t.session->last_pause()->event, Event::attempt_lost);
 }
 
 TEST_F(BetterLink, TheOldChannelMayGoBeforeTheAnswerComes) {
@@ -157,6 +249,17 @@ TEST_F(BetterLink, TheOldChannelMayGoBeforeTheAnswerComes) {
   t.feed(next, answer(0));
   EXPECT_EQ(t.session->state(), State::active);
   EXPECT_EQ(t.session->channel(), next);
+  EXPECT_FALSE(t.session->last_pause()) << "data has flowed all the time";
+}
+
+TEST_F(BetterLink, WhereTheOldChannelGoesAndNoAnswerComesDataHasPaused) {
+  (void)move();
+  t.cut(channel);
+  t.advance(attempt_timeout);
+  EXPECT_EQ(t.session->state(), State::ready_resume);
+  ASSERT_TRUE(t.session->last_pause());
+  EXPECT_EQ(t.session->last_pause()->event, Event::timeout);
+  EXPECT_FALSE(t.session->last_pause()->silent);
 }
 
 TEST_F(BetterLink, AChannelThatBreaksMeanwhileIsReplacedByTheConnectionUnderWay) {
@@ -169,6 +272,16 @@ TEST_F(BetterLink, AChannelThatBreaksMeanwhileIsReplacedByTheConnectionUnderWay)
   EXPECT_EQ(t.session->state(), State::active);
 }
 
+TEST_F(BetterLink, AChannelThatBreaksDoesNotWaitLongForADialOverOneLinkAlone) {
+  t.advance(short_channel_limit);
+  better();
+  const ConnId conn = t.dials.back();
+  t.cut(channel);
+  t.advance(young_attempt_limit);
+  EXPECT_TRUE(t.closed(conn));
+  EXPECT_NE(t.session->attempt_conn(), 0U);
+}
+
 TEST_F(BetterLink, ThePeersResumeCountsUnlessOursIsTheCreators) {
   (void)move();
   const ConnId theirs = t.incoming(t.alice);
@@ -178,7 +291,7 @@ TEST_F(BetterLink, ThePeersResumeCountsUnlessOursIsTheCreators) {
 
   RawHost creator;
   (void)creator.connect_to_alice();
-  creator.with([&](Host& host) { host.handle_path(*creator.session, false, creator.now); });
+  creator.with([&](Host& host) { host.handle_path(*creator.session, "eth1", creator.now); });
   const ConnId ours = creator.answer_dial();
   const ConnId crossed = creator.incoming(creator.alice);
   creator.feed(crossed, creator.resume_message(1, false));
@@ -192,7 +305,7 @@ TEST_F(BetterLink, WhatEndsASessionEndsItHereToo) {
   const auto moved = [](auto&& what, State state, Failure failure) {
     RawHost host;
     const ConnId old = host.accept_from_alice();
-    host.with([&](Host& h) { h.handle_path(*host.session, false, host.now); });
+    host.with([&](Host& h) { h.handle_path(*host.session, "eth1", host.now); });
     const ConnId next = host.answer_dial();
     what(host, old, next);
     EXPECT_EQ(host.session->state(), state);
@@ -242,7 +355,7 @@ TEST_F(BetterLink, ASessionThatIsCompleteEndsWithTheAnswer) {
   for (const bool refused : {false, true}) {
     RawHost h;
     const ConnId old = h.accept_from_alice();
-    h.with([&](Host& host) { host.handle_path(*h.session, false, h.now); });
+    h.with([&](Host& host) { host.handle_path(*h.session, "eth1", h.now); });
     const ConnId next = h.answer_dial();
     h.feed_data(old, 0, "last");
     h.feed(old, Close{4});
@@ -275,7 +388,7 @@ TEST_F(BetterLink, WhatCarriesASessionIsItsChannelAlone) {
 TEST_F(BetterLink, FailuresAreForgottenWhenAChannelLasts) {
   better();
   t.refuse_dial();
-  better(true);
+  best();
   for (Duration passed{}; passed <= last_move_delay; passed += seconds(1)) {
     t.advance(seconds(1));
     t.feed(channel, Ping{});

@@ -114,6 +114,31 @@ TEST(Retrying, RefusedUnreachableAndUntrustedAreNoReasonToGiveUp) {
   }
 }
 
+// TLS 1.3 lets us begin before the peer has looked at our certificate.
+TEST(Retrying, APeerThatRefusesOurCertificateIsAskedAgainLater) {
+  RawHost t;
+  t.cut(t.accept_from_alice());
+  const ConnId conn = t.answer_next_dial();
+  EXPECT_EQ(t.session->state(), State::sent_resume);
+  t.with([&](Host& host) { host.handle_dial_failed(conn, DialFailure::untrusted, t.now); });
+  EXPECT_EQ(t.session->last_transition(), 71);
+  EXPECT_EQ(t.session->state(), State::ready_resume);
+  (void)t.answer_next_dial();
+}
+
+TEST(Retrying, AConnectionThatIsLostBeforeItStandsIsMadeAgain) {
+  RawHost t;
+  const ConnId channel = t.accept_from_alice();
+  t.advance(settled);
+  t.cut(channel);
+  const auto dials = t.dials.size();
+  t.with([&](Host& host) { host.handle_closed(t.dials.back(), t.now); });
+  EXPECT_EQ(t.session->last_transition(), 73);
+  EXPECT_EQ(t.session->attempt_conn(), 0U);
+  t.advance(first_retry_delay);
+  EXPECT_EQ(t.dials.size(), dials + 1);
+}
+
 TEST(Waiting, ADialThatReachesNobodyIsGivenUp) {
   RawHost t;
   const ConnId channel = t.accept_from_alice();

@@ -107,8 +107,7 @@ void HostDriver::check_stream(Stream& stream) {
     require(session.next_timeout().has_value(), "a session that goes on has a timer");
     require(host_->next_timeout() && *host_->next_timeout() <= *session.next_timeout(), "the host knows of it");
   }
-  const bool flows = state == State::active || state == State::moving;
-  require(flows <= (session.channel() != 0), "a session whose data flows has its channel");
+  require(session.flows() <= (session.channel() != 0), "a session whose data flows has its channel");
   require((state == State::moving) <= (session.attempt_conn() != 0), "who moves has an attempt");
   require(session.attempt_conn() == 0 || (state != State::suspended && state != State::closed),
           "only who wants to go on has an attempt");

@@ -131,7 +131,8 @@ void better_link(Storm& storm) {
     if ((who >> i & 1) == 0) continue;
     ++storm.tally.better_links;
     world.with(end.node, [&](Host& host) {
-      if (end.session) host.handle_path(*end.session, world.random.chance(10), world.now());
+      static constexpr std::array links{"", "eth0", "eth1", "eth1", "eth1"};  // none is better, or one of two
+      if (end.session) host.handle_path(*end.session, links.at(world.random.between(0, 4)), world.now());
     });
   }
 }
@@ -279,6 +280,7 @@ void run_world(std::uint64_t seed, bool trace, Tally& tally) {
   if (dice.chance(30)) world.slow_dials_percent = 20;
   if (dice.chance(30)) world.twin_dials_percent = 20;
   if (dice.chance(50)) world.slow_pipes_percent = 30;
+  if (dice.chance(20)) world.distrust_percent = 20;
   if (dice.chance(50)) world.timer_lateness = milliseconds(dice.between(1, 400));
   if (dice.chance(40)) world.names_lag = milliseconds(dice.between(1, 5000));
   const EndpointName names[] = {endpoint_name("alice@home.test"), endpoint_name("bob@work.test"),

@@ -221,8 +221,25 @@ void World::dial(std::size_t index, const Action& action) {
   nodes[index]->conns[action.conn] = {nullptr, 0};
   const auto life = nodes[index]->life;
   const Duration delay = random.chance(slow_dials_percent) ? random_between(Duration(0), slow_dial) : some_delay();
-  after(delay, [this, index, life, conn = action.conn, from = action.session->local(), to = action.session->peer()] {
-    establish(index, life, conn, from, to);
+  const bool distrusted = action.session->state() != State::connecting && random.chance(distrust_percent);
+  after(delay, [=, this, conn = action.conn, from = action.session->local(), to = action.session->peer()] {
+    if (!distrusted) return establish(index, life, conn, from, to);
+    if (nodes[index]->life == life) be_refused(index, conn);
+  });
+}
+
+// The peer looks at our certificate when our side of the handshake is done.
+void World::be_refused(std::size_t index, ConnId conn) {
+  const auto life = nodes[index]->life;
+  const auto when_wanted = [this, index, life, conn](const std::function<void(Host&)>& call) {
+    if (nodes[index]->life == life && nodes[index]->conns.contains(conn)) with(index, call);
+  };
+  when_wanted([this, conn](Host& host) { host.handle_dialled(conn, now_); });
+  after(some_delay(), [this, index, conn, when_wanted] {
+    when_wanted([this, index, conn](Host& host) {
+      nodes[index]->conns.erase(conn);
+      host.handle_dial_failed(conn, DialFailure::untrusted, now_);
+    });
   });
 }
 

@@ -154,6 +154,7 @@ class World {
   Duration most_delay = milliseconds(20);
   unsigned slow_dials_percent = 0;
   unsigned slow_pipes_percent = 0;
+  unsigned distrust_percent = 0;  // of the connections for a session that stands the peer refuses our certificate
   Duration slow_pipe{milliseconds(2500)};  // at most
   unsigned twin_dials_percent = 0;         // a second connection is made on the way, and never used
   Duration names_lag{};            // for so long a name may still lead to where it was, and a host to its old address
@@ -183,6 +184,7 @@ class World {
   void perform(std::size_t index, const Action& action);
   void store(std::size_t index, Session& session);
   void dial(std::size_t index, const Action& action);
+  void be_refused(std::size_t index, ConnId conn);
   void establish(std::size_t index, std::uint64_t life, ConnId conn, const EndpointName& from, const EndpointName& to);
   void transmit(std::size_t index, ConnId conn);
   void send(Pipe& pipe, std::size_t from, Bytes bytes);

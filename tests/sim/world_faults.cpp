@@ -83,17 +83,17 @@ void World::change_address(std::size_t index, bool noticed) {
   say([&](auto& out) { out << "host " << index << " has another address" << (noticed ? "" : " and does not know"); });
   node.address_since = now_;
   std::vector<ConnId> conns;
-  for (const auto& [conn, end] : node.conns)
-    if (end.first) {
-      lose_silently(end.first, true, true);
-      conns.push_back(conn);
-    }
+  for (const auto& [conn, end] : node.conns) {
+    if (end.first) lose_silently(end.first, true, true);
+    conns.push_back(conn);  // one that is being made, too
+  }
   if (!noticed) return;
   with(index, [&](Host& host) {
     for (const ConnId conn : conns) {
-      if (!node.conns.contains(conn)) continue;  // let go of meanwhile
-      node.conns.at(conn).first->sides[node.conns.at(conn).second].open = false;
-      node.conns.erase(conn);
+      const auto found = node.conns.find(conn);
+      if (found == node.conns.end()) continue;  // let go of meanwhile
+      if (const auto& [pipe, mine] = found->second; pipe) pipe->sides[mine].open = false;
+      node.conns.erase(found);
       host.handle_closed(conn, now_);
     }
     host.handle_network_change(now_);
@@ -178,8 +178,7 @@ void World::check_session(std::size_t index, const Session& session) {
   EXPECT_LE(receive.read(), receive.held());
   EXPECT_LE(receive.held(), receive.received());
   EXPECT_LE(receive.received(), receive.limit());
-  const bool flows = session.state() == State::active || session.state() == State::moving;
-  EXPECT_TRUE(!flows || session.channel() != 0) << name_of(session.state()) << " without a channel";
+  EXPECT_TRUE(!session.flows() || session.channel() != 0) << name_of(session.state()) << " without a channel";
   EXPECT_TRUE(session.state() != State::moving || session.attempt_conn() != 0) << "MOVING without an attempt";
   const auto timer = session.next_timeout();
   EXPECT_TRUE(timer || session.state() == State::suspended || session.state() == State::closed) << "waits for ever";
