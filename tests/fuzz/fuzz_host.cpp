@@ -191,6 +191,11 @@ void Play::step_of_connection(Step step, Choices& in) {
       return driver_.dial_answered(conn);
     case Step::fail_dial:
       return driver_.dial_failed(conn, static_cast<DialFailure>(in.index(5)));
+    case Step::distrust:
+      // Who has said anything has trusted us.
+      if (const auto& seen = driver_.conns().at(conn); seen.dialled && !seen.greeted)
+        driver_.dial_failed(conn, DialFailure::untrusted);
+      return;
     default:
       return driver_.set_blocked(conn, in.byte() != 0);
   }
@@ -204,7 +209,13 @@ void Play::act(const std::shared_ptr<Session>& session, std::size_t what) {
 }
 
 void Play::step_of_session(Step step, Choices& in) {
+  static constexpr std::array<std::string_view, 3> links{"", "eth0", "eth1"};
   const auto session = this->session(in);
+  if (step == Step::better_link) {
+    const auto link = links[in.index(links.size())];
+    if (session) driver_.with([&](Host& host, Time now) { host.handle_path(*session, link, now); });
+    return;
+  }
   const std::size_t count = step == Step::act ? in.index(6) : in.word() % max_count;
   if (!session) return;
   if (step == Step::act) return act(session, count);
@@ -251,6 +262,7 @@ void Play::step(Choices& in) {
     case Step::write:
     case Step::read:
     case Step::act:
+    case Step::better_link:
       return step_of_session(step, in);
     case Step::network_change:
       return driver_.network_change();

@@ -30,6 +30,8 @@ enum class Step : std::uint8_t {
   full,            // 0: has room again
   service,         // service, 0: removes, else makes
   endpoint,        // 0: removes, else makes
+  better_link,     // SESSION, index of a link; 0: there is none
+  distrust,        // CONN: the peer refuses our certificate
   count,
 };
 

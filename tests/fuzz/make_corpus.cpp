@@ -177,6 +177,21 @@ void add_break_and_resume(Corpus& corpus) {
   corpus.add("host", "crossed", crossed.bytes());
 }
 
+void add_moves(Corpus& corpus) {
+  Script script;
+  script.step(Step::write, {1, 1, 0}).step(Step::better_link, {1, 2}).step(Step::data, {1, held, 1, 0, 'y'});
+  script.step(Step::answer_dial, {0}).step(Step::data, {1, held, 1, 0, 'z'}).step(Step::message, {1, 1, ping});
+  script.step(Step::message, {2, 1, resume_ok, number, 7, zero, acked, number, 255, 0});
+  script.step(Step::data, {1, held, 0, 10, 'z'}).step(Step::read, {1, 1, 255, 0});
+  corpus.add("host", "move", script.bytes());
+
+  Script failing;
+  failing.step(Step::better_link, {0, 1}).step(Step::answer_dial, {0}).step(Step::distrust, {2});
+  failing.step(Step::better_link, {0, 2}).step(Step::answer_dial, {0}).step(Step::cut, {0}).step(Step::cut, {1});
+  failing.step(Step::better_link, {1, 1}).step(Step::better_link, {1, 0}).step(Step::advance, {9});
+  corpus.add("host", "moves_that_fail", failing.bytes());
+}
+
 void add_ends(Corpus& corpus) {
   Script script;
   script.step(Step::write, {0, 0, 10}).step(Step::act, {0, 0});
@@ -251,6 +266,7 @@ void make_engine_seeds(Corpus& corpus) {
 void make_host_seeds(Corpus& corpus) {
   add_bytes_both_ways(corpus);
   add_break_and_resume(corpus);
+  add_moves(corpus);
   add_ends(corpus);
   add_waits(corpus);
   add_arrivals(corpus);
