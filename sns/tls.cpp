@@ -45,6 +45,22 @@ int verify_server(X509_STORE_CTX* store, void* trust) {
   return 0;
 }
 
+int message_count_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+// OpenSSL works through such messages within one read, as long as they come, and tells only here that it does. That
+// the peer has ended the connection is what it looks at after each of them (SSL_MODE_AUTO_RETRY would not end it: it is
+// not looked at while a part of the next record has come already).
+void count_handshake_messages(int is_sent, int /*version*/, int type, const void*, std::size_t, SSL* ssl, void*) {
+  if (is_sent != 0 || type != SSL3_RT_HANDSHAKE) return;
+  const auto count = reinterpret_cast<std::uintptr_t>(SSL_get_ex_data(ssl, message_count_index())) + 1;
+  // A number in the place of a pointer: nothing to be freed with the connection.
+  SSL_set_ex_data(ssl, message_count_index(), reinterpret_cast<void*>(count));  // NOLINT(performance-no-int-to-ptr)
+  if (count > max_handshake_messages) SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
 asio::ssl::context make_context(asio::ssl::context::method method) {
   asio::ssl::context context(method);
   SSL_CTX* ctx = context.native_handle();
@@ -52,6 +68,7 @@ asio::ssl::context make_context(asio::ssl::context::method method) {
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_msg_callback(ctx, count_handshake_messages);
   return context;
 }
 

@@ -4,11 +4,16 @@
 
 #include <boost/asio/ssl/context.hpp>
 #include <chrono>
+#include <cstdint>
 
 #include "sns/authority.hpp"
 #include "sns/transport.hpp"
 
 namespace sessionfs::sns {
+
+/// Messages of TLS's own that a peer may send on one connection: those of the handshake, and after it KeyUpdates and
+/// tickets, of which none is needed. One that sends more is read from no more.
+inline constexpr std::uintptr_t max_handshake_messages = 64;
 
 /// With a new key and a certificate of `authority` for server_lifetime, and the authority's certificate after it.
 asio::ssl::context make_server_context(const Authority& authority, UnixTime now);

@@ -45,6 +45,56 @@ TEST_F(ServerAbuseTest, WhoDoesNotFinishItsHandshakeIsClosed) {
   expect_served();
 }
 
+// On a socket that blocks, without asio: it can send messages of TLS's own.
+class BarePeer {
+ public:
+  BarePeer(asio::io_context& io, const RunningServer& server)
+      : trust_{"verkstad.net", server.ca().fingerprint(), server.ca()},
+        context_(make_client_context(trust_)),
+        socket_(io),
+        ssl_(SSL_new(context_.native_handle())) {
+    socket_.connect(server.endpoint());
+    SSL_set_fd(ssl_.get(), static_cast<int>(socket_.native_handle()));
+    EXPECT_EQ(SSL_connect(ssl_.get()), 1);
+  }
+  bool change_key() {
+    return SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(ssl_.get()) == 1;
+  }
+  bool is_answered(const Request& request) {
+    std::vector<std::byte> frame;
+    append_frame(frame, encode(request));
+    std::array<std::byte, 4096> reply;
+    return SSL_write(ssl_.get(), frame.data(), static_cast<int>(frame.size())) > 0 &&
+           SSL_read(ssl_.get(), reply.data(), static_cast<int>(reply.size())) > 0;
+  }
+
+ private:
+  Trust trust_;
+  asio::ssl::context context_;
+  Tcp::socket socket_;
+  SslPtr ssl_;
+};
+
+TEST_F(ServerAbuseTest, WhoChangesItsKeyWithoutEndIsClosed) {
+  constexpr int without_end = 1'000'000;
+  start();
+  auto request = request_for(Operation::get_ep, "alice@verkstad.net");
+  request.id = 1;
+  RawConnection other(io_, *server_, "127.0.0.2");
+  BarePeer some(io_, *server_);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(some.change_key());
+  EXPECT_TRUE(some.is_answered(request)) << "some are no harm";
+  BarePeer flood(io_, *server_);
+  int sent = 0;
+  for (; sent < without_end && flood.change_key(); ++sent) {
+    if (sent % 1000 == 0) ASSERT_EQ(other.ask(request)->status, Status::not_found) << "others are answered meanwhile";
+  }
+  EXPECT_LT(sent, without_end);
+  EXPECT_FALSE(flood.is_answered(request));
+  EXPECT_EQ(other.ask(request)->status, Status::not_found);
+  expect_served();
+}
+
 TEST_F(ServerAbuseTest, AMillionByteNameCostsItsConnectionAlone) {
   start();
   expect_served();
