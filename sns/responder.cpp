@@ -194,14 +194,23 @@ Reply Responder::get(const Request& request) const {
 // --- changes ------------------------------------------------------------------------------------------------------
 
 Status Responder::make(const Change& change, MemberId member, UnixTime now) {
-  const Status status = table_.check(change);
+  Status status = table_.check(change);
   if (status != Status::ok) return status;
   const EndpointName& name = subject(change);
   if (table_.is_renewal(change)) {
     table_.apply(change);
     return Status::ok;
   }
-  storage_.begin_batch();
+  if (!storage_.in_batch()) {
+    storage_.begin_batch();
+    // From here to the commit no other process changes anything. What one has revoked before must not be undone.
+    refresh();
+    status = table_.check(change);
+    if (status != Status::ok) {
+      storage_.end_batch();
+      return status;
+    }
+  }
   storage_.store(change, member, now);
   before_.emplace_back(name, table_.copy(name));
   table_.apply(change);
@@ -249,7 +258,7 @@ void Responder::tick(std::chrono::seconds clock, UnixTime now) {
   }
 }
 
-// What a tool has revoked meanwhile. It has been stored; what else may be in the way is tried again at the next tick.
+// What a tool has revoked meanwhile. It has been stored; when this fails it is tried again by the next call.
 void Responder::refresh() {
   const auto changes = storage_.foreign_changes();
   if (foreign_changes_ == changes) return;

@@ -281,8 +281,11 @@ class Writes {
 
   void operator()(const NewEndpoint& change) const {
     const auto addresses = encode_addresses(change.addresses);
-    // Of a revoked one nothing stays.
-    Statement(database_, "DELETE FROM endpoints WHERE name = ? AND revoked IS NOT NULL").bind(change.name.str()).run();
+    // Of one that was revoked nothing stays for another key, and its own key stays revoked.
+    Statement(database_, "DELETE FROM endpoints WHERE name = ? AND revoked IS NOT NULL AND public_key <> ?")
+        .bind(change.name.str())
+        .bind(std::span<const std::byte>(change.key))
+        .run();
     Statement(database_,
               "INSERT INTO endpoints (name, public_key, generation, mark, addresses, member, changed)"
               " VALUES (?, ?, ?, ?, ?, ?, ?)"

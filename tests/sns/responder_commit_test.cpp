@@ -174,6 +174,35 @@ TEST_F(ResponderCommitTest, ARevocationByAnotherProcessIsNoticed) {
   EXPECT_EQ(stored().find(alice_)->key, other.public_key());
 }
 
+// Between the revocation and the tick that would have noticed it.
+TEST_F(ResponderCommitTest, ARevokedKeyCannotUndoItsRevocation) {
+  ASSERT_EQ(make_alice(), Status::ok);
+  ASSERT_EQ(ask(service(Operation::new_service), alice_key_).status, Status::ok);
+  Storage::attach(folder_.path()).store(RevokeEndpoint{alice_}, 0, now_);
+  EXPECT_EQ(make_alice(), Status::revoked);
+  responder_.tick(seconds(1), now_);
+  EXPECT_TRUE(responder_.table().find(alice_)->revoked);
+  EXPECT_TRUE(stored().find(alice_)->revoked);
+  EXPECT_TRUE(stored().find(alice_)->services.empty());
+}
+
+TEST_F(ResponderCommitTest, NoChangeByARevokedKeyIsMadeBeforeTheTick) {
+  const auto claim = change_alice(at(2), {v4(2, 2)});
+  for (const auto& what : {claim, request(Operation::del_ep, "alice@verkstad.net"), service(Operation::new_service)}) {
+    TemporaryFolder elsewhere;
+    Storage storage = Storage::open(elsewhere.path(), "verkstad.net", now_);
+    storage.store(NewEndpoint{alice_, alice_key_.public_key(), at(1), {}}, 1, now_);
+    Responder serving(std::move(storage));
+    Responder::Channel channel(serving, binding(7));
+    Storage tool = Storage::attach(elsewhere.path());
+    tool.store(RevokeEndpoint{alice_}, 0, now_);
+    const auto answer = serving.respond(channel, signed_body(what, alice_key_, binding(7)), now_);
+    EXPECT_EQ(read(answer).status, Status::revoked) << static_cast<int>(what.operation);
+    EXPECT_TRUE(tool.add_token(Secret{}, now_ + hours(1), now_)) << "no transaction is left open";
+    EXPECT_TRUE(tool.find_endpoint(alice_)->revoked);
+  }
+}
+
 TEST_F(ResponderCommitTest, ARevocationHoldsAfterARestart) {
   {
     TemporaryFolder elsewhere;

@@ -228,6 +228,10 @@ TEST_F(StorageBatchTest, RevokedEndpointsAreStoredUntilTheirNameIsTakenAnew) {
   EXPECT_TRUE(table.find(alice_)->services.empty());
   EXPECT_EQ(table.check(NewEndpoint{alice_, key_, at(9), {}}), Status::revoked);
 
+  // As by a server that has not noticed it yet.
+  server.store(NewEndpoint{alice_, key_, at(9), {v4(1, 1)}}, 1, test_time);
+  EXPECT_TRUE(table_of(server).find(alice_)->revoked);
+
   const PublicKey other = KeyPair::generate().public_key();
   server.store(NewEndpoint{alice_, other, at(1, 2), {v4(2, 2)}}, 1, test_time);
   EXPECT_TRUE(server.revoked().empty());
