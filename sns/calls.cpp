@@ -65,6 +65,8 @@ void Calls::open() {
   has_answered_ = false;
   last_id_ = 0;
   watch_ids_.clear();
+  refused_watches_.clear();
+  refused_delay_ = first_watch_delay;
   watch_timer_.cancel();
   const auto with_self = [weak = weak_from_this()](auto member) {
     return [weak, member](auto&&... arguments) {
@@ -161,7 +163,8 @@ void Calls::finish_all(const std::list<CallPtr>& calls, Status status) {
 // --- watches ------------------------------------------------------------------------------------------------------
 
 void Calls::watch(const std::string& name, News news) {
-  if (closed_for_good_ || watches_.size() >= max_client_watches) return;
+  if (closed_for_good_) return;
+  if (watches_.size() >= max_client_watches && !watches_.contains(name)) return refuse(Status::limit, std::move(news));
   watches_[name] = std::make_shared<const News>(std::move(news));
   idle_.cancel();
   if (state_ == State::open) return send_watch(name);
@@ -172,6 +175,7 @@ void Calls::unwatch(const std::string& name) {
   if (watches_.erase(name) == 0) return;
   if (state_ != State::open) return;
   std::erase_if(watch_ids_, [&](const auto& entry) { return entry.second == name; });
+  refused_watches_.erase(name);
   Request request;
   request.operation = Operation::unwatch;
   request.name = name;
@@ -186,6 +190,7 @@ void Calls::send_watch(const std::string& name) {
   request.name = name;
   request.id = ++last_id_;
   watch_ids_[request.id] = name;
+  refused_watches_.erase(name);
   transport_->send(encode(request));
 }
 
@@ -194,8 +199,14 @@ bool Calls::handle_news(const Reply& reply) {
   if (id == watch_ids_.end()) return false;
   has_answered_ = true;
   watch_delay_ = first_watch_delay;
+  const std::string name = id->second;
+  if (reply.status == Status::limit) {
+    watch_ids_.erase(id);
+    if (refused_watches_.empty()) start_watch_timer(refused_delay_);
+    refused_watches_.insert(name);
+  }
   // It may end its own watch.
-  if (const auto watch = watches_.find(id->second); watch != watches_.end()) {
+  if (const auto watch = watches_.find(name); watch != watches_.end()) {
     const auto news = watch->second;
     (*news)(reply);
   }
@@ -204,13 +215,19 @@ bool Calls::handle_news(const Reply& reply) {
 
 // Nobody waits for an answer, but somebody for news.
 void Calls::reach_for_watches() {
-  if (watches_.empty() || closed_for_good_) return;
-  watch_timer_.expires_after(watch_delay_);
-  watch_delay_ = std::min(2 * watch_delay_, last_watch_delay);
+  if (!watches_.empty() && !closed_for_good_) start_watch_timer(watch_delay_);
+}
+
+// Each time for twice as long.
+void Calls::start_watch_timer(std::chrono::seconds& delay) {
+  watch_timer_.expires_after(delay);
+  delay = std::min(2 * delay, last_watch_delay);
   watch_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     const auto self = weak.lock();
-    if (!error && self && !self->closed_for_good_ && self->state_ == State::closed && !self->watches_.empty())
-      self->open();
+    if (error || !self || self->closed_for_good_) return;
+    if (self->state_ == State::closed && !self->watches_.empty()) self->open();
+    if (self->state_ != State::open) return;
+    for (const auto& name : std::exchange(self->refused_watches_, {})) self->send_watch(name);
   });
 }
 

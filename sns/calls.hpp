@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "sns/identity.hpp"
@@ -24,7 +25,7 @@ inline constexpr std::chrono::seconds client_idle_limit{60};
 /// Between attempts to reach the server for the watches alone: doubled from the first to the last.
 inline constexpr std::chrono::seconds first_watch_delay{1};
 inline constexpr std::chrono::seconds last_watch_delay{30};
-/// Watches at once; more are not told of anything.
+/// Watches at once; one more is told Status::limit.
 inline constexpr std::size_t max_client_watches = 4096;
 
 class Calls : public std::enable_shared_from_this<Calls> {
@@ -40,8 +41,9 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void refuse(Status status, Done done);
   using News = std::function<void(const Reply&)>;
   /// Calls `news` with each answer of the server about `name`, the first one soon, until unwatch(). After the
-  /// connection was lost and made again it is told once more, whether something has changed or not. `name` is not
-  /// watched yet.
+  /// connection was lost and made again it is told once more, whether something has changed or not. When the server
+  /// has no room for it (Status::limit) it is asked again and again. Above max_client_watches that is all that is told,
+  /// and the name is not watched.
   void watch(const std::string& name, News news);
   void unwatch(const std::string& name);
 
@@ -77,6 +79,7 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void send_watch(const std::string& name);
   bool handle_news(const Reply& reply);
   void reach_for_watches();
+  void start_watch_timer(std::chrono::seconds& delay);
 
   asio::io_context& io_;
   std::unique_ptr<Transport> transport_;
@@ -94,6 +97,8 @@ class Calls : public std::enable_shared_from_this<Calls> {
   std::map<std::uint64_t, std::string> watch_ids_;              // of this connection
   asio::steady_timer watch_timer_;
   std::chrono::seconds watch_delay_ = first_watch_delay;
+  std::set<std::string> refused_watches_;  // on this connection, for want of room
+  std::chrono::seconds refused_delay_ = first_watch_delay;
 };
 
 }  // namespace sessionfs::sns

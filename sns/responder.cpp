@@ -273,18 +273,31 @@ void Responder::refresh() {
 
 // --- watches ------------------------------------------------------------------------------------------------------
 
-Responder::Channel::Channel(Responder& responder, const ChannelBinding& binding)
-    : responder_(responder), binding_(binding), order_(++responder.last_order_) {}
+Responder::Channel::Channel(Responder& responder, const ChannelBinding& binding, Origin* origin)
+    : responder_(responder),
+      binding_(binding),
+      origin_(origin == nullptr ? own_origin_ : *origin),
+      order_(++responder.last_order_) {}
 
 Responder::Channel::~Channel() {
-  for (const auto& [name, id] : watches_) responder_.unwatch(*this, name);
+  while (!watches_.empty()) responder_.end_watch(*this, watches_.begin());
 }
 
-void Responder::unwatch(Channel& channel, const EndpointName& name) {
-  const auto found = watchers_.find(name);
+bool Responder::may_watch(const Channel& channel) const {
+  const Origin& origin = channel.origin_;
+  return channel.watches_.size() < max_watches_per_channel && origin.watches < max_watches_per_address &&
+         (channel.watches() || origin.watching_channels < max_watching_channels_per_address) && watches_ < max_watches;
+}
+
+void Responder::end_watch(Channel& channel, std::map<EndpointName, std::uint64_t>::iterator watch) {
+  const auto found = watchers_.find(watch->first);
   std::erase(found->second, &channel);
   if (found->second.empty()) watchers_.erase(found);
+  channel.news_.erase(watch->first);
+  channel.watches_.erase(watch);
   --watches_;
+  --channel.origin_.watches;
+  if (!channel.watches()) --channel.origin_.watching_channels;
 }
 
 Reply Responder::watch(Channel& channel, const Request& request) {
@@ -294,15 +307,15 @@ Reply Responder::watch(Channel& channel, const Request& request) {
   const auto known = channel.watches_.find(*name);
   if (request.operation == Operation::unwatch) {
     if (known == channel.watches_.end()) return failed(Status::not_found);
-    unwatch(channel, *name);
-    channel.watches_.erase(known);
-    channel.news_.erase(*name);
+    end_watch(channel, known);
     return failed(Status::ok);
   }
   if (known == channel.watches_.end()) {
-    if (channel.watches_.size() >= max_watches_per_channel || watches_ >= max_watches) return failed(Status::limit);
+    if (!may_watch(channel)) return failed(Status::limit);
     watchers_[*name].push_back(&channel);
     ++watches_;
+    ++channel.origin_.watches;
+    if (!channel.watches()) ++channel.origin_.watching_channels;
   }
   channel.watches_[*name] = request.id;
   return get(request);

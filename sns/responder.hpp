@@ -26,6 +26,8 @@
 namespace sessionfs::sns {
 
 inline constexpr std::size_t max_watches_per_channel = 4096;
+inline constexpr std::size_t max_watches_per_address = 16384;
+inline constexpr std::size_t max_watching_channels_per_address = 512;  // they may stay without asking anything
 inline constexpr std::size_t max_watches = 1000000;
 
 class Responder {
@@ -37,11 +39,18 @@ class Responder {
   [[nodiscard]] const Table& table() const { return table_; }
   [[nodiscard]] Storage& storage() { return storage_; }
 
+  /// What the channels from one address have together.
+  struct Origin {
+    std::size_t watches = 0;
+    std::size_t watching_channels = 0;
+  };
+
   /// What the responder knows of one connection. Must not outlive the responder.
   class Channel {
    public:
-    /// `binding`: signatures hold for this connection alone.
-    Channel(Responder& responder, const ChannelBinding& binding);
+    /// `binding`: signatures hold for this connection alone. `origin` must outlive the channel; null: it comes from
+    /// this process, and has the limits of a channel alone.
+    Channel(Responder& responder, const ChannelBinding& binding, Origin* origin = nullptr);
     ~Channel();
     Channel(const Channel&) = delete;
     Channel& operator=(const Channel&) = delete;
@@ -55,6 +64,8 @@ class Responder {
     friend Responder;
     Responder& responder_;
     ChannelBinding binding_;
+    Origin own_origin_;
+    Origin& origin_;
     std::uint64_t order_;                            // of the connections
     std::uint64_t last_id_ = 0;                      // ids strictly grow, so that no request can be replayed
     std::map<EndpointName, std::uint64_t> watches_;  // with the id of the request
@@ -98,9 +109,10 @@ class Responder {
   Reply change_ep(const Asked& asked, const EndpointName& name, const Table::Endpoint& known, UnixTime now);
   [[nodiscard]] Reply get(const Request& request) const;
   Reply watch(Channel& channel, const Request& request);
+  [[nodiscard]] bool may_watch(const Channel& channel) const;
   Status make(const Change& change, MemberId member, UnixTime now);
   void make_known(const EndpointName& name);
-  void unwatch(Channel& channel, const EndpointName& name);
+  void end_watch(Channel& channel, std::map<EndpointName, std::uint64_t>::iterator watch);
   void take_back();
   void refresh();
   void trouble(const std::string& what) const;

@@ -165,7 +165,7 @@ void Server::handle_accepted(Tcp::socket socket) {
   const auto peer = socket.remote_endpoint(error);
   if (error) return;
   const auto from = origin(peer.address());
-  Source& source = sources_.try_emplace(from, Source{from, 0, {}}).first->second;
+  Source& source = sources_.try_emplace(from, Source{from, 0, {}, {}}).first->second;
   if (connections_.size() >= limits_.max_connections || source.connections >= limits_.max_connections_per_address) {
     spdlog::debug("connection from {} refused: too many", from.to_string());
     return forget_if_unused(source);

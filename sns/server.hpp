@@ -74,6 +74,7 @@ class Server {
     asio::ip::address address;
     std::size_t connections = 0;
     std::deque<ConnectionPtr> ready;
+    Responder::Origin origin;
   };
   static constexpr const char* unfinished = "did not finish a request in time";
 

@@ -89,7 +89,7 @@ void Server::Connection::shake_hands(Clock::time_point now) {
   const int result = SSL_do_handshake(ssl_.get());
   if (result != 1) return handle_trouble(result);
   try {
-    channel_.emplace(server_->responder_, channel_binding(ssl_.get()));
+    channel_.emplace(server_->responder_, channel_binding(ssl_.get()), &source_.origin);
   } catch (const std::exception& trouble) {
     return end(trouble.what());
   }

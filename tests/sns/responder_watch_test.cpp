@@ -193,6 +193,61 @@ TEST_F(ResponderWatchTest, AConnectionHasALimitOfWatches) {
   EXPECT_EQ(read(responder_.respond(other, encode(what), now_)).status, Status::not_found) << "others have their own";
 }
 
+// --- limits of an address ----------------------------------------------------------------------------------------
+
+// Each asks for one name of its own.
+class ManyWatchers {
+ public:
+  ManyWatchers(Responder& responder, Responder::Origin& origin) : responder_(responder), origin_(origin) {}
+  Status add(int watches) {
+    channels_.push_back(std::make_unique<Responder::Channel>(responder_, ChannelBinding{}, &origin_));
+    Status status = Status::ok;
+    for (int i = 0; i < watches; ++i) status = watch(*channels_.back(), i + 1);
+    return status;
+  }
+  void drop() { channels_.pop_back(); }
+
+ private:
+  Status watch(Responder::Channel& channel, int id) {
+    Request what;
+    what.id = static_cast<std::uint64_t>(id);
+    what.operation = Operation::watch;
+    what.name = "e" + std::to_string(id) + "@verkstad.net";
+    return decode_reply(responder_.respond(channel, encode(what), test_time).reply)->status;
+  }
+  Responder& responder_;
+  Responder::Origin& origin_;
+  std::vector<std::unique_ptr<Responder::Channel>> channels_;
+};
+
+TEST_F(ResponderWatchTest, AnAddressHasALimitOfWatches) {
+  Responder::Origin origin;
+  Responder::Origin elsewhere;
+  ManyWatchers one(responder_, origin);
+  ManyWatchers other(responder_, elsewhere);
+  constexpr int each = max_watches_per_channel;
+  for (std::size_t i = 0; i < max_watches_per_address / max_watches_per_channel; ++i)
+    ASSERT_EQ(one.add(each), Status::not_found);
+  EXPECT_EQ(one.add(1), Status::limit);
+  EXPECT_EQ(other.add(1), Status::not_found) << "others have their own";
+  one.drop();
+  one.drop();
+  EXPECT_EQ(origin.watches, max_watches_per_address - max_watches_per_channel);
+  EXPECT_EQ(one.add(1), Status::not_found) << "there is room again";
+}
+
+TEST_F(ResponderWatchTest, OfAnAddressSoManyConnectionsMayWatch) {
+  Responder::Origin origin;
+  ManyWatchers one(responder_, origin);
+  for (std::size_t i = 0; i < max_watching_channels_per_address; ++i) ASSERT_EQ(one.add(2), Status::not_found);
+  EXPECT_EQ(one.add(1), Status::limit);
+  one.drop();
+  one.drop();
+  EXPECT_EQ(origin.watching_channels, max_watching_channels_per_address - 1);
+  EXPECT_EQ(one.add(1), Status::not_found) << "there is room again";
+  EXPECT_EQ(watch().status, Status::not_found) << "who comes from this process is not counted";
+}
+
 // --- leases -------------------------------------------------------------------------------------------------------
 
 TEST_F(ResponderWatchTest, WhoRenewsInTimeIsNotAway) {

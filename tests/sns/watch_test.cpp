@@ -284,6 +284,45 @@ TEST_F(WatchCallsTest, AChangeOfTheNetworkDoesNotWaitForTheNextAttempt) {
   calls_->unwatch("alice@verkstad.net");
 }
 
+TEST_F(WatchCallsTest, WhatTheServerHasNoRoomForIsAskedAgain) {
+  start(test_limit);
+  watch();
+  ASSERT_TRUE(wait_received(1));
+  tell(1, Status::limit);
+  EXPECT_EQ(told_, std::vector{Status::limit}) << "it is said";
+  ASSERT_TRUE(wait_received(2));
+  EXPECT_EQ(script_.received[1].operation, Operation::watch);
+  EXPECT_EQ(script_.received[1].name, "alice@verkstad.net");
+  tell(1, Status::ok);  // of the watch that there is not
+  tell(2, Status::not_found);
+  tell(2, Status::ok);
+  EXPECT_EQ(told_, (std::vector{Status::limit, Status::not_found, Status::ok}));
+  EXPECT_EQ(script_.opened, 1) << "all by one connection";
+}
+
+TEST_F(WatchCallsTest, WhatIsNotWatchedAnyMoreIsNotAskedAgain) {
+  start(test_limit);
+  watch();
+  ASSERT_TRUE(wait_received(1));
+  tell(1, Status::limit);
+  calls_->unwatch("alice@verkstad.net");
+  io_.run_for(first_watch_delay + std::chrono::milliseconds(200));
+  for (std::size_t i = 1; i < script_.received.size(); ++i)
+    EXPECT_EQ(script_.received[i].operation, Operation::unwatch);
+}
+
+TEST_F(WatchCallsTest, OneWatchMoreThanThereIsRoomForIsToldSo) {
+  start(test_limit);
+  for (std::size_t i = 0; i < max_client_watches; ++i) calls_->watch(std::to_string(i), [](const Reply&) {});
+  watch();
+  ASSERT_TRUE(run_until(io_, [&] { return !told_.empty(); }));
+  EXPECT_EQ(told_, std::vector{Status::limit});
+  calls_->unwatch("7");
+  watch();
+  ASSERT_TRUE(wait_received(max_client_watches + 1));
+  EXPECT_EQ(script_.received.back().name, "alice@verkstad.net");
+}
+
 TEST_F(WatchCallsTest, WithoutAWatchOrACallNothingIsOpened) {
   start(test_limit);
   calls_->reconnect();
