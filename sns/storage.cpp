@@ -123,7 +123,7 @@ class Storage::Lock {
   int file_;
 };
 
-void Storage::Close::operator()(sqlite3* database) const { sqlite3_close(database); }
+void Storage::Close::operator()(sqlite3* database) const { sqlite3_close_v2(database); }
 
 Storage::Storage(Database database, std::string domain, std::unique_ptr<Lock> lock)
     : lock_(std::move(lock)), database_(std::move(database)), domain_(std::move(domain)) {}
@@ -363,10 +363,8 @@ void Storage::store(const Change& change, MemberId member, UnixTime now) {
 }
 
 void Storage::store_away(const EndpointName& name, UnixTime since) {
-  Statement(database_.get(), "UPDATE endpoints SET away = ? WHERE name = ?")
-      .bind(to_seconds(since))
-      .bind(name.str())
-      .run();
+  if (!away_) away_ = std::make_unique<Statement>(database_.get(), "UPDATE endpoints SET away = ? WHERE name = ?");
+  away_->again().bind(to_seconds(since)).bind(name.str()).run();
 }
 
 void Storage::begin_batch() {

@@ -34,6 +34,7 @@ inline constexpr std::size_t max_members = 1000000;
 
 enum class Durability { process, power };
 
+class Statement;
 class Transaction;
 
 /// An endpoint as it is stored, for tools.
@@ -133,7 +134,9 @@ class Storage {
   std::unique_ptr<Lock> lock_;
   Database database_;
   std::string domain_;
-  std::unique_ptr<Transaction> batch_;  // before the database, which it needs, is closed
+  // Before the database, which they need, is closed:
+  std::unique_ptr<Transaction> batch_;
+  std::unique_ptr<Statement> away_;  // of store_away(), which is called for many at once
 };
 
 }  // namespace sessionfs::sns

@@ -59,7 +59,8 @@ std::vector<EndpointName> Table::advance(std::chrono::seconds clock, UnixTime no
   const auto round = std::max<std::size_t>(1, static_cast<std::size_t>(lease_.count()) / 4);
   const std::size_t buckets = endpoints_.bucket_count();
   const std::size_t share = std::min(buckets, (buckets * passed + round - 1) / round);
-  for (std::size_t i = 0; i < share; ++i) {
+  due_buckets_ = std::min(buckets, due_buckets_ + share);
+  for (; due_buckets_ > 0 && gone.size() < max_away_per_call; --due_buckets_) {
     next_bucket_ = next_bucket_ + 1 < buckets ? next_bucket_ + 1 : 0;
     for (auto entry = endpoints_.begin(next_bucket_); entry != endpoints_.end(next_bucket_); ++entry) {
       Endpoint& endpoint = entry->second;

@@ -27,6 +27,9 @@ inline constexpr std::size_t max_endpoints = 4000000;
 inline constexpr std::size_t max_services_per_endpoint = 1024;
 inline constexpr std::uint64_t max_generation = 0x7fff'ffff'ffff'ffff;  // what SQLite's integers hold
 
+/// Endpoints that one call of Table::advance() finds to be away, but for the rest of the last one's bucket.
+inline constexpr std::size_t max_away_per_call = 500;
+
 /// How long an endpoint counts as being there after its host was last heard of.
 inline constexpr std::chrono::seconds default_lease{90};
 
@@ -105,7 +108,8 @@ class Table {
   [[nodiscard]] bool is_renewal(const Change& change) const;
 
   /// Time has passed: `clock` never goes back and starts at 0. Returns those that have become away, each once, within
-  /// a quarter of the lease after it has run out: it looks at a part of the table at each call.
+  /// a quarter of the lease after it has run out: it looks at a part of the table at each call. Where more than
+  /// max_away_per_call have, the next calls return the others, also with the same clock.
   std::vector<EndpointName> advance(std::chrono::seconds clock, UnixTime now);
   /// As it was stored: that it was away already.
   void set_away(const EndpointName& name, UnixTime since);
@@ -144,6 +148,7 @@ class Table {
   std::chrono::seconds lease_;
   std::chrono::seconds clock_{};
   std::size_t next_bucket_ = 0;  // to be looked at for leases
+  std::size_t due_buckets_ = 0;  // from there on
   std::unordered_map<EndpointName, Endpoint> endpoints_;
 };
 

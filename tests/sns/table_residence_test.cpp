@@ -135,6 +135,25 @@ TEST_F(TableResidenceTest, WhoRenewsStaysAndWhoDoesNotGoes) {
   for (const auto& [each, times] : gone) EXPECT_EQ(times, 1) << each.str();
 }
 
+TEST_F(TableResidenceTest, OfManyLeasesThatRunOutTogetherEachCallTakesAShare) {
+  constexpr std::size_t count = 10 * max_away_per_call;
+  constexpr std::size_t one_bucket = 50;  // more than ever share a place in a table of hashes
+  const auto name = [](std::size_t i) { return endpoint("e" + std::to_string(i) + "@verkstad.net"); };
+  for (std::size_t i = 0; i < count; ++i)
+    ASSERT_EQ(change(NewEndpoint{name(i), numbered_key(1), at(1), {}}), Status::ok);
+  std::map<EndpointName, int> gone;
+  const auto take = [&](seconds clock) {
+    const auto some = advance(clock);
+    EXPECT_LT(some.size(), max_away_per_call + one_bucket);
+    for (const auto& each : some) ++gone[each];
+    return !some.empty();
+  };
+  while (take(10 * default_lease)) {
+  }
+  EXPECT_EQ(gone.size(), count) << "all of them, while the clock stands";
+  for (const auto& [each, times] : gone) EXPECT_EQ(times, 1) << each.str();
+}
+
 TEST_F(TableResidenceTest, TheLeaseIsWhatWasAskedFor) {
   Table brief("verkstad.net", seconds(2));
   EXPECT_EQ(brief.lease(), seconds(2));
