@@ -91,8 +91,9 @@ Responder::Answer Responder::respond(Channel& channel, std::span<const std::byte
   out.reply = encode(reply);
   // Also what changes nothing by itself, like a renewal, may rest on what is not kept yet.
   const bool is_made = reply.status == Status::ok || reply.status == Status::internal;
-  out.uncommitted = is_made && decoded.status == Status::ok && storage_.in_batch() &&
-                    (is_signed(decoded.request.operation) || decoded.request.operation == Operation::join);
+  out.costly = decoded.status == Status::ok &&
+               (is_signed(decoded.request.operation) || decoded.request.operation == Operation::join);
+  out.uncommitted = is_made && out.costly && storage_.in_batch();
   return out;
 }
 

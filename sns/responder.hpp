@@ -76,6 +76,7 @@ class Responder {
     std::vector<std::byte> reply;  // the body of one frame
     bool close = false;            // the peer does not speak this protocol: send the reply, then close
     bool uncommitted = false;      // to be sent after commit()
+    bool costly = false;           // it asks for a signature's check, whatever comes of it
   };
   /// Answers one request: the body of one frame. Throws nothing; trouble of the server's own is Status::internal, and
   /// its text goes to `on_trouble`.

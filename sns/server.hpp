@@ -42,7 +42,8 @@ struct ServerLimits {
   std::chrono::milliseconds idle = std::chrono::minutes(5);    // without a request
 };
 
-/// Requests of one connection that are answered in one turn.
+/// Requests of one connection that are answered in one turn. A TLS record that brings (a part of) them counts as one
+/// more, and one that asks for a signature's check for several.
 inline constexpr std::size_t max_requests_per_turn = 16;
 /// Turns in one round.
 inline constexpr std::size_t max_turns_per_round = 64;

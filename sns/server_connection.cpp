@@ -118,20 +118,21 @@ bool Server::Connection::answer_requests() {
     if (frame.kind == FrameSplit::Kind::incomplete) {
       // What has come is looked at before the socket is asked for more.
       if (!more || !receive()) break;
+      ++cost;
       more = SSL_has_pending(ssl_.get()) == 1;
       continue;
     }
     if (frame.kind == FrameSplit::Kind::violation) {
       Reply reply;
       reply.status = Status::bad_request;
-      answers_.push_back({encode(reply), true, false});
+      answers_.push_back({encode(reply), true, false, false});
       last_ = true;
       break;
     }
     consumed += frame.consumed_bytes;
     answers_.push_back(server_->responder_.respond(*channel_, frame.body, wall_time()));
     last_ = answers_.back().close;
-    cost += answers_.back().uncommitted ? signed_request_cost : 1;
+    cost += answers_.back().costly ? signed_request_cost : 1;
   }
   received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(consumed));
   if (consumed > 0) deadline_reason_ = "";  // what is unfinished now has begun later

@@ -57,6 +57,15 @@ TEST_F(ResponderCommitTest, WhatIsRefusedOrOnlyReadsNeedsNoCommit) {
   EXPECT_TRUE(responder_.commit());
 }
 
+TEST_F(ResponderCommitTest, WhatAsksForASignaturesCheckIsCostlyAlsoWhenItIsRefused) {
+  EXPECT_FALSE(ask_only(request(Operation::get_ep, "alice@verkstad.net")).costly);
+  EXPECT_FALSE(ask_only(request(Operation::watch, "alice@verkstad.net")).costly);
+  EXPECT_TRUE(ask_only(join(KeyPair::generate(), Secret{})).costly) << "of an unknown token";
+  EXPECT_TRUE(ask_only(new_ep("alice@verkstad.net", alice_key_), member_.member_key).costly);
+  EXPECT_TRUE(ask_only(change_alice(at(2), {}), KeyPair::generate()).costly) << "by another key";
+  EXPECT_TRUE(responder_.commit());
+}
+
 TEST_F(ResponderCommitTest, WhatRestsOnAnUncommittedChangeWaitsWithIt) {
   ASSERT_EQ(make_alice(), Status::ok);
   const Secret secret{std::byte{5}};

@@ -190,6 +190,24 @@ TEST_F(ServerTurnsTest, AFloodFromOneAddressLeavesAnotherItsShare) {
   EXPECT_EQ(services(), static_cast<std::size_t>(flooding * requests));
 }
 
+// By what another address finds that asks when the request has come whole, but has not been taken in.
+TEST_F(ServerTurnsTest, ARequestInVerySmallRecordsTakesManyTurns) {
+  start();
+  make_alice();
+  RawConnection small(io_, *server_);
+  RawConnection other(io_, *server_, "127.0.0.2");
+  while_server_waits([&] {
+    const auto frame = small.frame(request_for(Operation::change_ep, name_, at(2)), key_);
+    ASSERT_GT(frame.size(), 2 * max_requests_per_turn);
+    for (const std::byte& each : frame) asio::write(small.stream, asio::buffer(&each, 1));
+    other.send(request_for(Operation::get_ep, name_));
+    std::this_thread::sleep_for(milliseconds(200));  // until both have arrived
+  });
+  EXPECT_EQ(other.receive()->info.generation, 1U);
+  EXPECT_EQ(small.receive()->status, Status::ok);
+  EXPECT_EQ(other.ask(request_for(Operation::get_ep, name_))->info.generation, 2U);
+}
+
 // --- news ---------------------------------------------------------------------------------------------------------
 
 TEST_F(ServerTurnsTest, WhoDoesNotReadItsNewsIsClosedAndNobodyElse) {
