@@ -11,9 +11,9 @@ namespace sessionfs::sns {
 using boost::system::error_code;
 
 TlsConnector::TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context, const Servers& servers,
-                           std::optional<Endpoint> first)
+                           const std::optional<ServerPlace>& first)
     : io_(io), context_(std::move(context)), servers_(servers), dns_(io), stagger_(io) {
-  if (first) add(*first);
+  if (first && std::chrono::steady_clock::now() < first->until) add(*first);
 }
 
 void TlsConnector::start(Done done) {
@@ -24,7 +24,7 @@ void TlsConnector::start(Done done) {
     error_code error;
     const auto ip = asio::ip::make_address(server->host, error);
     if (!error) {
-      add({ip, server->port});
+      add({{ip, server->port}});
       continue;
     }
     ++resolving_;
@@ -38,7 +38,8 @@ Dns::Done TlsConnector::found() {
     const auto self = weak.lock();
     if (!self || !self->done_) return;
     --self->resolving_;
-    for (const auto& server : answer.servers) self->add(server);
+    const auto until = std::chrono::steady_clock::now() + answer.lifetime;
+    for (const auto& server : answer.servers) self->add({server, until});
     // Not from here: it may be the end of this, and of what has called.
     asio::post(self->io_, [self] { self->next(); });
   };
@@ -63,10 +64,10 @@ void TlsConnector::cancel() {
   running_.clear();
 }
 
-void TlsConnector::add(const Endpoint& address) {
-  if (tried_.size() >= max_addresses_tried || std::ranges::find(tried_, address) != tried_.end()) return;
-  tried_.push_back(address);
-  waiting_.push_back(address);
+void TlsConnector::add(const ServerPlace& place) {
+  if (tried_.size() >= max_addresses_tried || std::ranges::find(tried_, place.address) != tried_.end()) return;
+  tried_.push_back(place.address);
+  waiting_.push_back(place);
 }
 
 void TlsConnector::next() {
@@ -77,26 +78,27 @@ void TlsConnector::next() {
     return;
   }
   if (running_.size() >= max_attempts_at_once) return;
-  const Endpoint address = waiting_.front();
+  const ServerPlace place = waiting_.front();
   waiting_.pop_front();
-  start_attempt(address);
+  start_attempt(place);
   stagger_.expires_after(connect_stagger);
   stagger_.async_wait([self = shared_from_this()](error_code error) {
     if (!error) self->next();
   });
 }
 
-void TlsConnector::start_attempt(const Endpoint& address) {
+void TlsConnector::start_attempt(const ServerPlace& place) {
   const auto attempt = std::make_shared<Attempt>(io_, *context_);
-  attempt->address = address;
+  attempt->place = place;
   running_.push_back(attempt);
   attempt->limit.expires_after(connect_limit);
   attempt->limit.async_wait([self = shared_from_this(), attempt](error_code error) {
     error_code ignored;
     if (!error && attempt->stream) attempt->stream->next_layer().close(ignored);
   });
-  attempt->stream->next_layer().async_connect(
-      address, [self = shared_from_this(), attempt](error_code error) { self->handle_connected(attempt, error); });
+  attempt->stream->next_layer().async_connect(place.address, [self = shared_from_this(), attempt](error_code error) {
+    self->handle_connected(attempt, error);
+  });
 }
 
 void TlsConnector::handle_connected(const AttemptPtr& attempt, error_code error) {
@@ -117,7 +119,7 @@ void TlsConnector::handle_handshake(const AttemptPtr& attempt, error_code error)
   }
   attempt->limit.cancel();
   running_.remove(attempt);
-  finish(Status::ok, std::move(attempt->stream), attempt->address);
+  finish(Status::ok, std::move(attempt->stream), attempt->place);
 }
 
 void TlsConnector::fail(const AttemptPtr& attempt) {
@@ -128,10 +130,10 @@ void TlsConnector::fail(const AttemptPtr& attempt) {
   next();
 }
 
-void TlsConnector::finish(Status status, std::unique_ptr<TlsStream> stream, const Endpoint& address) {
+void TlsConnector::finish(Status status, std::unique_ptr<TlsStream> stream, const ServerPlace& place) {
   auto done = std::exchange(done_, nullptr);
   cancel();
-  done(status, std::move(stream), address);
+  done(status, std::move(stream), place);
 }
 
 }  // namespace sessionfs::sns

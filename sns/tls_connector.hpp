@@ -31,14 +31,21 @@ inline constexpr std::size_t max_attempts_at_once = 4;
 
 using TlsStream = asio::ssl::stream<asio::ip::tcp::socket>;
 
+/// Where a server is, and until when that may be used without looking for it again: as long as DNS has said. An address
+/// that DNS was not asked for can always be used.
+struct ServerPlace {
+  asio::ip::tcp::endpoint address;
+  std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
+};
+
 class TlsConnector : public std::enable_shared_from_this<TlsConnector> {
  public:
   /// On ok: the stream, and where it leads. Else unreachable or untrusted.
-  using Done = std::function<void(Status, std::unique_ptr<TlsStream>, const asio::ip::tcp::endpoint&)>;
+  using Done = std::function<void(Status, std::unique_ptr<TlsStream>, const ServerPlace&)>;
 
-  /// `context` must outlive the stream. `first` is tried before those of `servers`.
+  /// `context` must outlive the stream. `first` is tried before those of `servers`, if it may still be used.
   TlsConnector(asio::io_context& io, std::shared_ptr<asio::ssl::context> context, const Servers& servers,
-               std::optional<asio::ip::tcp::endpoint> first);
+               const std::optional<ServerPlace>& first);
 
   /// `done` is called once, from the loop, unless cancel() comes before.
   void start(Done done);
@@ -51,26 +58,26 @@ class TlsConnector : public std::enable_shared_from_this<TlsConnector> {
         : stream(std::make_unique<TlsStream>(io, context)), limit(io) {}
     std::unique_ptr<TlsStream> stream;
     asio::steady_timer limit;
-    Endpoint address;
+    ServerPlace place;
   };
   using AttemptPtr = std::shared_ptr<Attempt>;
 
-  void add(const Endpoint& address);
+  void add(const ServerPlace& place);
   [[nodiscard]] Dns::Done found();
   bool ask_dns();
   void next();
-  void start_attempt(const Endpoint& address);
+  void start_attempt(const ServerPlace& place);
   void handle_connected(const AttemptPtr& attempt, boost::system::error_code error);
   void handle_handshake(const AttemptPtr& attempt, boost::system::error_code error);
   void fail(const AttemptPtr& attempt);
-  void finish(Status status, std::unique_ptr<TlsStream> stream, const Endpoint& address);
+  void finish(Status status, std::unique_ptr<TlsStream> stream, const ServerPlace& place);
 
   asio::io_context& io_;
   std::shared_ptr<asio::ssl::context> context_;
   Servers servers_;
   Dns dns_;
   bool dns_asked_ = false;
-  std::deque<Endpoint> waiting_;
+  std::deque<ServerPlace> waiting_;
   std::vector<Endpoint> tried_;  // and waiting ones
   std::list<AttemptPtr> running_;
   std::size_t resolving_ = 0;

@@ -107,12 +107,9 @@ class TlsTransport : public Transport {
     // The transport cancels the connector before it goes, so `this` is there.
     connector_->start([this, handlers = std::move(handlers)](Status status, auto stream, const auto& where) {
       connector_.reset();
-      if (status != Status::ok) {
-        last_good_.reset();
-        return handlers.opened({status, {}, {}});
-      }
-      last_good_ = where;
-      handle_connected(std::move(stream), handlers);
+      last_good_.reset();
+      if (status != Status::ok) return handlers.opened({status, {}, {}});
+      handle_connected(std::move(stream), where, handlers);
     });
   }
 
@@ -123,15 +120,21 @@ class TlsTransport : public Transport {
   void close() override { drop(); }
 
  private:
-  void handle_connected(std::unique_ptr<TlsStream> stream, const Handlers& handlers) {
+  void handle_connected(std::unique_ptr<TlsStream> stream, const ServerPlace& where, Handlers handlers) {
     Opened opened{Status::ok, channel_binding(stream->native_handle()),
                   trusted_authority(stream->native_handle(), tls_->trust)};
     if (!opened.ca) return handlers.opened({Status::untrusted, {}, {}});
     // From here on it is this one, whoever answers.
     tls_->trust = {tls_->trust.domain, opened.ca.fingerprint(), opened.ca, false};
-    link_ = std::make_shared<Link>(std::move(stream), tls_, handlers);
+    last_good_ = where;
+    const auto tell = std::move(handlers.opened);
+    handlers.broken = [this, broken = std::move(handlers.broken)] {
+      last_good_.reset();
+      broken();
+    };
+    link_ = std::make_shared<Link>(std::move(stream), tls_, std::move(handlers));
     link_->read();
-    handlers.opened(opened);
+    tell(opened);
   }
 
   void drop() {
@@ -144,7 +147,7 @@ class TlsTransport : public Transport {
   std::shared_ptr<Tls> tls_;
   std::shared_ptr<TlsConnector> connector_;
   std::shared_ptr<Link> link_;
-  std::optional<asio::ip::tcp::endpoint> last_good_;
+  std::optional<ServerPlace> last_good_;  // tried first by the next open()
 };
 
 }  // namespace
