@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -131,9 +132,13 @@ class Dns::Lookup : public std::enable_shared_from_this<Lookup> {
   asio::steady_timer retry_;
   asio::steady_timer limit_;
   bool finished_ = false;
+  bool counts_ = false;
+  static inline std::atomic<std::size_t> lookups_in_process{0};
 };
 
 bool Dns::Lookup::open(bool search) {
+  counts_ = true;
+  if (++lookups_in_process > max_dns_lookups) return false;
   ares_options options{};
   options.flags = ARES_FLAG_EDNS | (search ? 0 : ARES_FLAG_NOSEARCH);
   options.ednspsz = edns_bytes;
@@ -156,6 +161,7 @@ bool Dns::Lookup::open(bool search) {
 // c-ares then tells every question still open that it ends, which is of no interest any more.
 void Dns::Lookup::close() {
   finished_ = true;
+  if (std::exchange(counts_, false)) --lookups_in_process;
   dns_ = nullptr;
   done_ = nullptr;
   retry_.cancel();
@@ -348,7 +354,7 @@ std::shared_ptr<Dns::Lookup> Dns::add(Done done) {
 void Dns::find_name_servers(const std::string& domain, Done done) {
   const auto lookup = add(std::move(done));
   if (!is_dns_domain(domain)) return lookup->finish({Status::not_found, {}, {}});
-  if (lookups_.size() > max_dns_lookups || !lookup->open(false)) return lookup->finish({});
+  if (!lookup->open(false)) return lookup->finish({});
   lookup->find_servers(domain);
 }
 
@@ -358,7 +364,7 @@ void Dns::find_host(const std::string& host, std::uint16_t port, Done done) {
   const auto address = asio::ip::make_address(host, no_address);
   if (!no_address) return lookup->finish({Status::ok, {asio::ip::tcp::endpoint(address, port)}, max_dns_lifetime});
   if (!can_be_host(host)) return lookup->finish({Status::not_found, {}, {}});
-  if (lookups_.size() > max_dns_lookups || !lookup->open(true)) return lookup->finish({});
+  if (!lookup->open(true)) return lookup->finish({});
   lookup->find_addresses(host, port);
 }
 

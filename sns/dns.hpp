@@ -29,7 +29,7 @@ inline constexpr std::chrono::seconds max_dns_lifetime{3600};
 inline constexpr std::size_t max_srv_targets = 8;        // of one domain, the first ones in order
 inline constexpr std::size_t max_host_addresses = 8;     // of one host
 inline constexpr std::size_t max_server_addresses = 32;  // of one domain
-inline constexpr std::size_t max_dns_lookups = 256;      // at once; one more ends with Status::unreachable
+inline constexpr std::size_t max_dns_lookups = 256;      // of this process; one more ends with Status::unreachable
 
 struct DnsConfig {
   std::vector<std::string> servers;  // "IPv4:PORT" or "[IPv6]:PORT"; none: those of /etc/resolv.conf

@@ -198,12 +198,14 @@ TEST_F(RealDnsTest, ManyAtOnce) {
   std::size_t found = 0;
   std::size_t refused = 0;
   const std::size_t lookups = max_dns_lookups + 3;
+  Dns second(io_, config_);
   for (std::size_t i = 0; i < lookups; ++i) {
-    dns_->find_name_servers("verkstad.net",
-                            [&](const Dns::Found& result) { (result.status == Status::ok ? found : refused) += 1; });
+    Dns& one = i % 2 == 0 ? *dns_ : second;
+    one.find_name_servers("verkstad.net",
+                          [&](const Dns::Found& result) { (result.status == Status::ok ? found : refused) += 1; });
   }
   run_until(io_, [&] { return found + refused == lookups; });
-  EXPECT_LE(found, max_dns_lookups);
+  EXPECT_LE(found, max_dns_lookups) << "however many ask for them";
   EXPECT_GE(refused, 3U);
   EXPECT_EQ(servers("verkstad.net").status, Status::ok) << "and later there is room again";
 }
