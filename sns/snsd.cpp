@@ -28,6 +28,7 @@ namespace {
 
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
+constexpr std::int64_t min_lease_s = 2;  // daemons look no more often whether there is something to be renewed
 constexpr std::int64_t max_lease_s = 86400;
 constexpr const char* fallback_listen = "0.0.0.0:4701";
 
@@ -122,9 +123,10 @@ int run(int argc, char** argv) {
                  "$XDG_STATE_HOME/sessionfs/sns for others")
       ->type_name("DIR");
   app.add_option("--lease", options.lease_s,
-                 "for how long an endpoint counts as reachable after its host was last heard of; default " +
+                 "for how long an endpoint counts as reachable after its host was last heard of; from " +
+                     std::to_string(min_lease_s) + " to " + std::to_string(max_lease_s) + ", default " +
                      std::to_string(default_lease.count()))
-      ->check(CLI::Range(std::int64_t{1}, max_lease_s))
+      ->check(CLI::Range(min_lease_s, max_lease_s))
       ->type_name("SECONDS");
   app.add_flag("--verbose", options.verbose, "log connections, too");
 

@@ -125,7 +125,7 @@ TEST_F(SnsdAdminTest, BadUsageIsTwo) {
                                                     {"export", "-o"},
                                                     {"members", "--listen", "127.0.0.1:0"},
                                                     {"members", "--lease", "5"},
-                                                    {"--domain", "d", "--lease", "0"},
+                                                    {"--domain", "d", "--lease", "1"},
                                                     {"--domain", "d", "--lease", "86401"},
                                                     {"--domain", "d", "--lease", "long"}};
   for (const auto& arguments : cases) {
@@ -322,11 +322,11 @@ TEST_F(SnsdAdminTest, ARunningServerHonoursRevocations) {
 }
 
 TEST_F(SnsdAdminTest, TheLeaseIsThatOfTheOption) {
-  const auto server = serve({"--lease", "1"});
+  const auto server = serve({"--lease", "2"});
   Client client(io_, join_it());
   Asker ask(io_, client);
   ASSERT_EQ(ask.new_ep(alice_, key_), Status::ok);
-  EXPECT_EQ(ask.registered.lease, std::chrono::seconds(1));
+  EXPECT_EQ(ask.registered.lease, std::chrono::seconds(2));
   EXPECT_TRUE(run_until(io_, [&] { return ask.get_ep(alice_) == Status::ok && ask.info.away_since.has_value(); }));
   EXPECT_THAT(said({"list"}),
               MatchesRegex("alice@verkstad.net +1 +away since " + std::string(some_time) + " +0 services\n"));
