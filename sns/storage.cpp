@@ -5,13 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
 #include "sns/join_token.hpp"
 #include "sns/sqlite.hpp"
+#include "sns/storage_values.hpp"
 #include "sns/wire.hpp"
 
 namespace sessionfs::sns {
@@ -64,14 +64,6 @@ std::string meta(sqlite3* database, std::string_view key) {
 
 void set_meta(sqlite3* database, std::string_view key, std::string_view value) {
   Statement(database, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)").bind(key).bind(value).run();
-}
-
-template <std::size_t Size>
-std::array<std::byte, Size> fixed(const std::vector<std::byte>& bytes) {
-  std::array<std::byte, Size> out{};
-  if (bytes.size() != Size) throw std::runtime_error("the name server's database holds a key of the wrong size");
-  std::ranges::copy(bytes, out.begin());
-  return out;
 }
 
 std::int64_t version_of(sqlite3* database) {
@@ -192,11 +184,6 @@ namespace {
 
 [[noreturn]] void damaged(const std::string& name) {
   throw std::runtime_error("the name server's database is damaged: " + name);
-}
-
-std::optional<UnixTime> time_in(const Statement& row, int column) {
-  if (row.is_null(column)) return std::nullopt;
-  return UnixTime(std::chrono::seconds(row.integer(column)));
 }
 
 constexpr const char* select_endpoints =

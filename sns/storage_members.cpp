@@ -1,10 +1,10 @@
 // The members of a domain and the tokens by which they have come.
 #include <algorithm>
-#include <stdexcept>
 
 #include "sns/join_token.hpp"
 #include "sns/sqlite.hpp"
 #include "sns/storage.hpp"
+#include "sns/storage_values.hpp"
 
 namespace sessionfs::sns {
 namespace {
@@ -77,32 +77,18 @@ MemberId Storage::admit(const PublicKey& key, UnixTime now) {
   return id;
 }
 
-namespace {
-
-PublicKey key_in(const Statement& row, int column) {
-  const auto bytes = row.bytes(column);
-  PublicKey key{};
-  if (bytes.size() != key.size()) throw std::runtime_error("the name server's database holds a key of the wrong size");
-  std::ranges::copy(bytes, key.begin());
-  return key;
-}
-
-}  // namespace
-
 Storage::Member Storage::member(MemberId id) const {
   Statement query(database_.get(), "SELECT public_key, revoked FROM members WHERE id = ?");
   if (!query.bind(static_cast<std::int64_t>(id)).step()) return {};
-  return {query.is_null(1) ? Status::ok : Status::revoked, key_in(query, 0)};
+  return {query.is_null(1) ? Status::ok : Status::revoked, fixed<sizeof(PublicKey)>(query.bytes(0))};
 }
 
 std::vector<StoredMember> Storage::members() const {
   std::vector<StoredMember> out;
   Statement query(database_.get(), "SELECT id, public_key, joined, revoked FROM members ORDER BY id");
   while (query.step()) {
-    StoredMember one{static_cast<MemberId>(query.integer(0)), key_in(query, 1),
-                     UnixTime(std::chrono::seconds(query.integer(2))), std::nullopt};
-    if (!query.is_null(3)) one.revoked = UnixTime(std::chrono::seconds(query.integer(3)));
-    out.push_back(one);
+    out.push_back({static_cast<MemberId>(query.integer(0)), fixed<sizeof(PublicKey)>(query.bytes(1)),
+                   time_in(query, 2).value_or(UnixTime()), time_in(query, 3)});
   }
   return out;
 }

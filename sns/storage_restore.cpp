@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "sns/sqlite.hpp"
+#include "sns/storage_values.hpp"
 #include "sns/wire.hpp"
 
 namespace sessionfs::sns {
@@ -133,18 +134,6 @@ StorageRestore::~StorageRestore() {
   statements_.reset();
   storage_.reset();
 }
-
-namespace {
-
-void bind_time(Statement& statement, const std::optional<UnixTime>& time) {
-  if (time) {
-    statement.bind(to_seconds(*time));
-  } else {
-    statement.bind_null();
-  }
-}
-
-}  // namespace
 
 bool StorageRestore::add(const StoredMember& member) {
   Statement& insert = statements_->member.again();

@@ -10,17 +10,20 @@
 // ids strictly grow from 1. Version, operation, id and status stay where they are in all versions. A reply whose id
 // nobody waits for is to be ignored. A server answers what it cannot parse with bad_request, then closes.
 //
-//   operation        fields of the request                                  signed by        fields of the reply
-//   NEW_EP           endpoint, residence, addresses, member, CSR            the member       lease, certificate
-//   CHANGE_EP        endpoint, residence, addresses, CSR or nothing         the endpoint     lease, certificate or
-//   nothing DEL_EP           endpoint, residence                                    the endpoint GET_EP endpoint info
-//   NEW_SERVICE      service, residence, port                               the endpoint
-//   CHANGE_SERVICE   service, residence, port                               the endpoint
-//   DEL_SERVICE      service, residence                                     the endpoint
-//   GET_SERVICE      service                                                                 info
-//   JOIN             secret, CSR                                                             member, certificate
-//   WATCH            endpoint                                                                info
+//   operation        fields of the request                          signed by      fields of the reply
+//   NEW_EP           endpoint, residence, addresses, member, CSR    the member     lease, certificate
+//   CHANGE_EP        endpoint, residence, addresses, [CSR]          the endpoint   lease, [certificate]
+//   DEL_EP           endpoint, residence                            the endpoint
+//   GET_EP           endpoint                                                      info
+//   NEW_SERVICE      service, residence, port                       the endpoint
+//   CHANGE_SERVICE   service, residence, port                       the endpoint
+//   DEL_SERVICE      service, residence                             the endpoint
+//   GET_SERVICE      service                                                       info
+//   JOIN             secret, CSR                                                   member, certificate
+//   WATCH            endpoint                                                      info
 //   UNWATCH          endpoint
+//
+//   [..] may be of length 0: there is none.
 //
 //   a name: u16 length, text. residence: u64 generation, 16 bytes mark. addresses: u8 count, each: u8 family (4 or 6),
 //   4 or 16 bytes, u16 port, u8 protocol. member: u64. CSR (PKCS#10), certificate (X.509): u16 length, DER. port: u16.
