@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <iostream>
+#include <map>
 #include <random>
 #include <sstream>
 
@@ -266,7 +267,11 @@ class Changer {
   void expect_kept(Asker& ask) const {
     ASSERT_EQ(ask.get_ep(own_), Status::ok);
     EXPECT_EQ(ask.info.addresses.at(0).port, acknowledged_);
-    for (const auto& name : made_) EXPECT_EQ(ask.get_service({"file", name}), Status::ok) << name.str();
+    for (const auto& [name, kept] : made_) {
+      EXPECT_EQ(ask.get_ep(name), kept.endpoint ? Status::ok : Status::not_found) << name.str();
+      EXPECT_EQ(ask.get_service({"file", name}), kept.service ? Status::ok : Status::not_found) << name.str();
+      if (kept.service) EXPECT_EQ(ask.info.addresses.at(0).port, kept.port) << name.str();
+    }
   }
   [[nodiscard]] std::size_t count() const { return count_; }
 
@@ -282,7 +287,7 @@ class Changer {
   }
   void make() {
     const auto name = endpoint("w" + std::to_string(number_) + "-" + std::to_string(made_.size()) + "@verkstad.net");
-    client_.new_ep(name, key_, at(1), {}, [this, name](Status status, const auto&) {
+    client_.new_ep(name, key_, at(1), {v4(2, 2)}, [this, name](Status status, const auto&) {
       if (status != Status::ok) return make();
       serve(name);
     });
@@ -290,8 +295,35 @@ class Changer {
   void serve(const EndpointName& name) {
     client_.new_service({"file", name}, key_, at(1), [this, name](Status status) {
       if (status != Status::ok && status != Status::exists) return serve(name);
-      made_.push_back(name);
+      made_[name] = {true, true, 2};
       count_ += 2;
+      then([this, name] { serve_elsewhere(name); });
+    });
+  }
+  void serve_elsewhere(const EndpointName& name) {
+    client_.change_service({"file", name}, key_, at(1), 7, [this, name](Status status) {
+      if (status != Status::ok) return serve_elsewhere(name);
+      made_[name].port = 7;
+      ++count_;
+      // Of three one stays, one loses its service, one goes.
+      if (made_.size() % 3 == 0) return then([this] { change(); });
+      then([this, name] { made_.size() % 3 == 1 ? end_service(name) : end(name); });
+    });
+  }
+  // That it is not there any more is what the second answer says when the first was lost.
+  void end_service(const EndpointName& name) {
+    client_.del_service({"file", name}, key_, at(1), [this, name](Status status) {
+      if (status != Status::ok && status != Status::not_found) return end_service(name);
+      made_[name] = {true, false, 0};
+      ++count_;
+      then([this] { change(); });
+    });
+  }
+  void end(const EndpointName& name) {
+    client_.del_ep(name, key_, at(1), [this, name](Status status) {
+      if (status != Status::ok && status != Status::not_found) return end(name);
+      made_[name] = {false, false, 0};
+      ++count_;
       then([this] { change(); });
     });
   }
@@ -305,7 +337,12 @@ class Changer {
   int number_;
   KeyPair key_ = KeyPair::generate();
   int acknowledged_ = 1;
-  std::vector<EndpointName> made_;
+  struct Kept {
+    bool endpoint = false;
+    bool service = false;
+    std::uint16_t port = 0;
+  };
+  std::map<EndpointName, Kept> made_;  // as was acknowledged
   std::size_t count_ = 0;
   bool paused_ = false;
   std::function<void()> next_;
