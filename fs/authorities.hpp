@@ -4,7 +4,8 @@
 //
 // Of this host's own domain it is known by the token that the host has joined with. Of another one it is that which the
 // domain's name server showed when it was asked for the first time; from then on no other is believed, until somebody
-// removes the file. Whoever has got an authority's certificate in another way can put it there before.
+// removes the file, which counts at once. Whoever has got an authority's certificate in another way can put it there
+// before.
 #pragma once
 
 #include <filesystem>
@@ -25,6 +26,7 @@ class Authorities {
   explicit Authorities(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   /// Null when none is known.
+  /// Valid until the next call of this object.
   [[nodiscard]] X509* find(std::string_view domain);
   [[nodiscard]] sns::Certificate get(std::string_view domain);
   /// For the domain that this host belongs to; nothing is written.
@@ -35,8 +37,15 @@ class Authorities {
   [[nodiscard]] std::filesystem::path file_of(std::string_view domain) const;
 
  private:
+  struct Known {
+    sns::Certificate certificate;
+    bool in_file = false;  // then it counts as long as the file is there
+  };
+
+  void remember(const std::string& domain, const Known& known);
+
   std::filesystem::path folder_;
-  std::map<std::string, sns::Certificate, std::less<>> known_;
+  std::map<std::string, Known, std::less<>> known_;
 };
 
 }  // namespace sessionfs::fs

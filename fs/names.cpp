@@ -8,15 +8,20 @@
 
 #include "fs/files.hpp"
 #include "fs/membership_file.hpp"
+#include "sns/tls.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
 constexpr const char* local_domain = "local";
 
-sns::UnixTime wall_clock() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+bool are_same(const sns::Certificate& one, const sns::Certificate& other) {
+  return one && other ? one.fingerprint() == other.fingerprint() : !one && !other;
+}
 
 }  // namespace
+
+bool is_silence(sns::Status status) { return status == sns::Status::unreachable || status == sns::Status::timed_out; }
 
 int errno_of(sns::Status status) {
   switch (status) {
@@ -74,13 +79,13 @@ void Names::start_local() {
   const auto folder = state_ / "local-sns";  // beside that of an snsd with the same state
   std::filesystem::create_directories(folder);
   local_ = std::make_unique<sns::Responder>(
-      sns::Storage::open(folder, config_.domain, wall_clock(), sns::Durability::process));
+      sns::Storage::open(folder, config_.domain, sns::wall_time(), sns::Durability::process));
   local_->on_trouble = [](const std::string& what) { spdlog::error("name server: {}", what); };
   const auto key_file = folder / "member.key";
   const bool known = std::filesystem::exists(key_file);
   const auto key = known ? sns::KeyPair::from_pem(read_file(key_file, sns::max_pem_bytes)) : sns::KeyPair::generate();
   if (!known) replace_file(key_file, key.pem());
-  const auto membership = local_->admit(key, wall_clock());
+  const auto membership = local_->admit(key, sns::wall_time());
   authorities_.set(config_.domain, local_->authority().certificate());
   client_ = std::make_unique<sns::Client>(io_, *local_, membership);
   start_tick();
@@ -91,7 +96,7 @@ void Names::start_tick() {
   tick_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     local_->tick(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_),
-                 wall_clock());
+                 sns::wall_time());
     start_tick();
   });
 }
@@ -108,19 +113,58 @@ void Names::use(const sns::Membership& membership) {
   client_ = std::make_unique<sns::Client>(io_, client);
 }
 
-sns::Client* Names::client_of(const std::string& domain) {
-  if (!joined() || domain == config_.domain) return client_.get();
-  if (const auto found = foreign_.find(domain); found != foreign_.end()) return found->second.get();
-  if (foreign_.size() >= max_foreign_domains) return nullptr;
+// --- other domains --------------------------------------------------------------------------------------------------
+
+std::shared_ptr<sns::Client> Names::client_of(const std::string& domain) {
+  if (!joined()) return nullptr;
+  if (domain == config_.domain) return {std::shared_ptr<void>(), client_.get()};
+  std::erase_if(outdated_, [](const Foreign& each) { return !each.in_use(); });
+  const auto ca = authorities_.get(domain);
+  auto found = foreign_.find(domain);
+  // Somebody has changed by hand whom to believe.
+  if (found != foreign_.end() && !are_same(found->second.believed(), ca)) {
+    outdated_.push_back(std::move(found->second));
+    foreign_.erase(found);
+    found = foreign_.end();
+  }
+  if (found == foreign_.end()) {
+    if (foreign_.size() >= max_foreign_domains && !make_room()) return nullptr;
+    found = foreign_.emplace(domain, make_foreign(domain, ca)).first;
+  }
+  found->second.last_use = ++last_use_;
+  return {found->second.users, found->second.client.get()};
+}
+
+Names::Foreign Names::make_foreign(const std::string& domain, const sns::Certificate& ca) {
   sns::Client::Config client;
   client.domain = domain;
   const auto place = config_.sns.find(domain);
   client.ask_dns = place == config_.sns.end();
   if (!client.ask_dns) client.servers = {place->second.str()};
-  client.ca = authorities_.get(domain);
-  client.first_use = !client.ca;
-  return (foreign_[domain] = std::make_unique<sns::Client>(io_, client)).get();
+  client.ca = ca;
+  client.first_use = !ca;
+  return {std::make_unique<sns::Client>(io_, client), ca};
 }
+
+// Any stranger can claim to be of a domain: those that have proven to be there are the last to go.
+bool Names::make_room() {
+  const auto worth = [](const Foreign& each) { return std::pair(bool(each.believed()), each.last_use); };
+  auto least = foreign_.end();
+  for (auto each = foreign_.begin(); each != foreign_.end(); ++each) {
+    if (each->second.in_use()) continue;
+    if (least == foreign_.end() || worth(each->second) < worth(least->second)) least = each;
+  }
+  if (least == foreign_.end()) return false;
+  foreign_.erase(least);
+  return true;
+}
+
+void Names::let_go(const std::string& domain) {
+  const auto found = foreign_.find(domain);
+  if (found != foreign_.end() && !found->second.in_use() && !found->second.believed()) foreign_.erase(found);
+}
+
+// --- membership -----------------------------------------------------------------------------------------------------
 
 void Names::join(const std::string& token, std::function<void(int error, const std::string& why)> done) {
   const auto refuse = [&](int error, const std::string& why) {
@@ -148,7 +192,7 @@ void Names::join(const std::string& token, std::function<void(int error, const s
 
 void Names::handle_network_change() {
   if (joined() && !local_) client_->reconnect();
-  for (const auto& [domain, client] : foreign_) client->reconnect();
+  for (const auto& [domain, foreign] : foreign_) foreign.client->reconnect();
 }
 
 Runtime::Addresses Names::own_addresses() const {

@@ -27,7 +27,7 @@
 
 namespace sessionfs::fs {
 
-/// Other domains whose name servers are asked; an endpoint of one more is unreachable.
+/// Other domains whose name servers are known at once. For one more, one that nobody waits for is let go.
 inline constexpr std::size_t max_foreign_domains = 1024;
 /// How often the name server in this daemon looks for leases that have run out.
 inline constexpr std::chrono::seconds local_tick{1};
@@ -48,8 +48,13 @@ class Names {
   [[nodiscard]] bool serves_domain() const { return local_ != nullptr; }
   /// The client of this domain's name server; null before joined().
   [[nodiscard]] sns::Client* client() { return client_.get(); }
-  /// That of any domain's; null when it cannot be asked: before joined(), and above max_foreign_domains.
-  [[nodiscard]] sns::Client* client_of(const std::string& domain);
+  /// That of any domain's; null when it cannot be asked: before joined(), and when somebody waits for each of
+  /// max_foreign_domains others. Whoever waits for its answer or its news keeps the pointer; it does not keep the
+  /// client beyond the end of Names.
+  [[nodiscard]] std::shared_ptr<sns::Client> client_of(const std::string& domain);
+  /// Forgets a domain of which no name server has answered, unless somebody waits for it.
+  void let_go(const std::string& domain);
+  [[nodiscard]] std::size_t foreign_domains() const { return foreign_.size(); }
 
   /// Becomes a member by a token of `snsd token`. `done` gets an errno and, where it is not 0, one line that says why.
   void join(const std::string& token, std::function<void(int error, const std::string& why)> done);
@@ -68,6 +73,18 @@ class Names {
   [[nodiscard]] std::string state() const;
 
  private:
+  struct Foreign {
+    std::unique_ptr<sns::Client> client;
+    sns::Certificate ca;  // by which it was made; none: it believes what it is shown first
+    std::uint64_t last_use = 0;
+    std::shared_ptr<char> users = std::make_shared<char>();  // shared with them
+
+    [[nodiscard]] bool in_use() const { return users.use_count() > 1; }
+    [[nodiscard]] const sns::Certificate& believed() const { return ca ? ca : client->authority(); }
+  };
+
+  [[nodiscard]] Foreign make_foreign(const std::string& domain, const sns::Certificate& ca);
+  bool make_room();
   void start_local();
   void use(const sns::Membership& membership);
   [[nodiscard]] std::filesystem::path membership_file() const;
@@ -84,9 +101,13 @@ class Names {
   boost::asio::steady_timer tick_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::unique_ptr<sns::Client> client_;
-  std::unordered_map<std::string, std::unique_ptr<sns::Client>> foreign_;  // by domain
+  std::unordered_map<std::string, Foreign> foreign_;  // by domain
+  std::vector<Foreign> outdated_;                     // for those who wait for an answer still
+  std::uint64_t last_use_ = 0;
 };
 
+/// Whether it means that no answer has come: what was asked may have been done or not.
+bool is_silence(sns::Status status);
 /// The errno that says what a name server's answer means to a caller of mkdir, touch or cat.
 int errno_of(sns::Status status);
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -22,6 +23,8 @@ namespace sessionfs::fs {
 
 /// Peers of which the last answer of their name server is remembered.
 inline constexpr std::size_t max_known_peers = 4096;
+/// Domains of which it is remembered that their name server has not answered.
+inline constexpr std::size_t max_silent_domains = 1024;
 /// A key that the name server has told is believed this long without asking again.
 inline constexpr Duration key_lifetime = std::chrono::seconds(60);
 /// A peer is watched this long after somebody has last looked for it; who waits looks at least every 30 s.
@@ -50,16 +53,27 @@ class Peers final : public Trust {
   void end_old_watches();
 
  private:
+  using Client = std::shared_ptr<sns::Client>;
+  using Answer = std::function<void(Runtime::Resolved)>;
   struct Known {
     sns::EndpointInfo info;
     Time asked{};
   };
+  struct Watched {
+    Time looked{};  // when somebody has last looked for it
+    Client client;  // that tells of it
+    std::optional<sns::EndpointInfo>
+        told;  // where it was when those who wait were last told to try, or the watch began
+  };
 
-  void note(const EndpointName& peer, sns::Status status, const sns::EndpointInfo& info);
-  void watch(const EndpointName& peer);
-  void resolved(const EndpointName& peer, bool first, sns::Status status,
-                const std::function<void(Runtime::Resolved)>& done);
-  [[nodiscard]] bool answers(const std::string& domain) const;
+  void heard(std::string_view domain, const sns::Client& client, sns::Status status);
+  void note(const EndpointName& peer, sns::Status status, const sns::EndpointInfo& info, bool is_used);
+  void watch(const EndpointName& peer, const Client& client);
+  void resolve_first(const EndpointName& peer, const std::string& service, const Client& client, const Answer& done);
+  void resolve_again(const EndpointName& peer, const Client& client, const Answer& done);
+  void resolved(const EndpointName& peer, sns::Status status, const Answer& done);
+  [[nodiscard]] bool is_fresh(const EndpointName& peer) const;
+  [[nodiscard]] bool answers(std::string_view domain) const { return !silent_.contains(domain); }
   [[nodiscard]] std::string verdict(const EndpointName& peer, const sns::Certificate& certificate,
                                     const sns::PublicKey& key, bool vouched, sns::Status status,
                                     const sns::EndpointInfo& info) const;
@@ -71,8 +85,8 @@ class Peers final : public Trust {
   std::function<bool(const EndpointName&)> is_here_;
   std::function<void(const EndpointName&)> moved_;
   std::unordered_map<EndpointName, Known> known_;
-  std::map<EndpointName, Time> watched_;  // with the time when somebody last looked for it
-  std::map<std::string, bool> answers_;   // by domain: whether its name server has answered last
+  std::map<EndpointName, Watched> watched_;
+  std::set<std::string, std::less<>> silent_;  // domains whose name server has not answered last
 };
 
 }  // namespace sessionfs::fs
