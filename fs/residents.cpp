@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <chrono>
-#include <cstring>
 
 #include "engine/policy.hpp"
 
@@ -274,96 +272,6 @@ int Residents::set_policy(Resident& resident, const std::string& text) {
   }
   if (on_policy) on_policy(resident);
   return 0;
-}
-
-// --- the name server ----------------------------------------------------------------------------------------------
-
-void Residents::announce() {
-  for (auto& [name, resident] : residents_) {
-    resident.retry_delay = first_registration_delay;
-    announce(resident);
-  }
-}
-
-// Claims the residence where that has not been done, and says that it goes on, and where.
-void Residents::announce(Resident& resident) {
-  if (!names_.joined() || resident.given_up) return;
-  resident.announce_at = runtime_.now() + resident.retry_delay;
-  resident.retry_delay = std::min(2 * resident.retry_delay, last_registration_delay);
-  const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
-  names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
-                             resident.certificate.not_after() < soon,
-                             [this, name = resident.name](sns::Status status, const auto& registered) {
-                               if (Resident* owner = find(name)) announced(*owner, status, registered);
-                             });
-}
-
-void Residents::announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered) {
-  // A name server that was set back to an older state has forgotten it.
-  if (status == sns::Status::not_found) return register_again(resident);
-  resident.given_up = status == sns::Status::stale_generation || status == sns::Status::revoked;
-  resident.registration = status == sns::Status::ok ? "registered" : std::string(sns::describe(status));
-  if (status == sns::Status::stale_generation)
-    resident.registration = "superseded: it resides elsewhere with a higher generation";
-  if (status != sns::Status::ok) return;
-  resident.retry_delay = first_registration_delay;
-  resident.announce_at = runtime_.now() + std::max<Duration>(registered.lease / renewals_in_a_lease, min_renewal);
-  if (!registered.certificate) return;
-  resident.certificate = *registered.certificate;
-  (void)make_identity(resident.name, resident.key, resident.certificate);
-  (void)save(resident);
-}
-
-void Residents::register_again(Resident& resident) {
-  names_.client()->new_ep(
-      resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
-      [this, name = resident.name](sns::Status status, const auto& registered) {
-        Resident* owner = find(name);
-        if (owner == nullptr) return;
-        if (status == sns::Status::not_found) status = sns::Status::internal;
-        announced(*owner, status, registered);
-        if (status != sns::Status::ok) return;
-        for (const auto& [service, listening] : runtime_.host().find_endpoint(name)->services)
-          names_.client()->new_service({service, name}, owner->key, residence_of(*owner), [](sns::Status) {});
-      });
-}
-
-void Residents::ensure_default() {
-  if (find(default_name_) != nullptr || creating_.contains(default_name_)) return;
-  create(default_name_, [this](int error) {
-    std::string trouble;
-    if (error == EEXIST) {
-      trouble = "the name is taken in the domain; set another one as endpoint in the configuration";
-    } else if (error != 0) {
-      trouble = std::string("cannot be made: ") + std::strerror(error);
-    }
-    if (trouble != default_trouble_ && !trouble.empty()) spdlog::warn("{}: {}", default_name_.str(), trouble);
-    default_trouble_ = std::move(trouble);
-    runtime_.pump();
-  });
-}
-
-void Residents::keep_registered() {
-  if (!names_.joined()) return;
-  if (!std::exchange(was_joined_, true)) load();
-  const Time now = runtime_.now();
-  if (find(default_name_) != nullptr) {
-    default_delay_ = first_registration_delay;
-  } else if (now >= next_default_) {
-    next_default_ = now + default_delay_ - first_registration_delay / 2;
-    default_delay_ = std::min(2 * default_delay_, last_registration_delay);
-    ensure_default();
-  }
-  for (auto& [name, resident] : residents_)
-    if (now >= resident.announce_at) announce(resident);
-}
-
-std::vector<std::string> Residents::troubles() const {
-  std::vector<std::string> lines;
-  if (!default_trouble_.empty() && !residents_.contains(default_name_))
-    lines.push_back(default_name_.str() + ": " + default_trouble_);
-  for (const auto& [name, reason] : not_loaded_) lines.emplace_back(name).append(": not loaded: ").append(reason);
-  return lines;
 }
 
 }  // namespace sessionfs::fs
