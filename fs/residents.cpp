@@ -142,7 +142,7 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, const 
     Resident& resident = add(name, first_generation, key, *registered.certificate);
     announced(resident, sns::Status::ok, {std::nullopt, registered.lease});
     if (const int error = save(resident); error != 0) {
-      removed(name);
+      let_go(name);
       return error;
     }
     std::error_code ignored;
@@ -152,6 +152,7 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, const 
     return 0;
   } catch (const std::exception& error) {
     spdlog::error("{}: cannot be created: {}", name.str(), error.what());
+    let_go(name);
     return EIO;
   }
 }
@@ -160,9 +161,16 @@ void Residents::remove(const EndpointName& name, const Done& done) {
   Resident* resident = find(name);
   if (resident == nullptr) return boost::asio::post(io_, [done] { done(ENOENT); });
   const auto gone = [this, name, done](sns::Status status) {
-    // An endpoint that the name server does not know is removed here all the same.
-    if (status == sns::Status::bad_signature || status == sns::Status::stale_generation) return done(EPERM);
-    if (status != sns::Status::ok && status != sns::Status::not_found) return done(errno_of(status));
+    Resident* here = find(name);
+    // The answer to the next announcement tells whether the residence was lost, or not claimed yet.
+    if (status == sns::Status::stale_generation && here != nullptr && !here->given_up) {
+      here->announce_at = runtime_.now();
+      return done(EPERM);
+    }
+    // What is nobody's or somebody else's there is removed here all the same.
+    const bool is_ours_no_more = status == sns::Status::not_found || status == sns::Status::revoked ||
+                                 status == sns::Status::bad_signature || status == sns::Status::stale_generation;
+    if (status != sns::Status::ok && !is_ours_no_more) return done(errno_of(status));
     removed(name);
     done(0);
   };
@@ -174,13 +182,21 @@ void Residents::removed(const EndpointName& name) {
   const auto found = residents_.find(name);
   if (found == residents_.end()) return;
   if (on_removed) on_removed(found->second);
-  runtime_.host().remove_endpoint(name, runtime_.now());
-  by_serial_.erase(found->second.serial);
-  residents_.erase(found);
   // Identity and record stay for what its sessions still deliver.
   std::error_code ignored;
   std::filesystem::remove(mark_file(name), ignored);
   std::filesystem::rename(folder(name) / record_name, folder(name) / removed_name, ignored);
+  let_go(name);
+}
+
+// The mark of the residence stays, and so does the key of one that could not be created: with both it is registered,
+// and can be created once more.
+void Residents::let_go(const EndpointName& name) {
+  const auto found = residents_.find(name);
+  if (found == residents_.end()) return;
+  if (runtime_.host().find_endpoint(name) != nullptr) runtime_.host().remove_endpoint(name, runtime_.now());
+  by_serial_.erase(found->second.serial);
+  residents_.erase(found);
   clean_up(name);
 }
 
@@ -225,11 +241,15 @@ void Residents::add_service(Resident& resident, const std::string& service, cons
     Resident* owner = find(name);
     if (owner == nullptr) return done(ESTALE);
     // The name server may still have it from before; this endpoint is the one that may say so.
-    if (status != sns::Status::ok && status != sns::Status::exists) return done(errno_of(status));
+    const bool is_registered = status == sns::Status::ok || status == sns::Status::exists;
+    int error = is_registered ? 0 : errno_of(status);
     auto& services = runtime_.host().find_endpoint(name)->services;
-    const bool fresh = services.try_emplace(service).second;
-    const int error = save(*owner);
-    if (error != 0 && fresh) services.erase(service);
+    if (is_registered && services.try_emplace(service).second) {
+      error = save(*owner);
+      if (error != 0) services.erase(service);
+    }
+    if (error != 0 && (is_registered || is_silence(status))) owner->unsettled_services.insert(service);
+    if (status == sns::Status::stale_generation) owner->announce_at = runtime_.now();
     done(error);
   };
   names_.client()->new_service({service, name}, resident.key, residence_of(resident), made);
@@ -239,8 +259,8 @@ void Residents::remove_service(Resident& resident, const std::string& service) {
   runtime_.host().remove_service(*runtime_.host().find_endpoint(resident.name), service, runtime_.now());
   (void)save(resident);
   runtime_.pump();
-  if (!names_.joined()) return;
-  names_.client()->del_service({service, resident.name}, resident.key, residence_of(resident), [](sns::Status) {});
+  resident.unsettled_services.insert(service);
+  settle_services(resident);
 }
 
 // --- rules --------------------------------------------------------------------------------------------------------

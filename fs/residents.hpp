@@ -70,6 +70,8 @@ struct Resident {
   Time announce_at{};  // when the name server is to be told next
   Duration retry_delay = first_registration_delay;
   bool given_up = false;  // the name server knows a newer residence, or has revoked the key: nobody is asked any more
+  bool wants_certificate = false;            // a new one, though the present one may be valid for long
+  std::set<std::string> unsettled_services;  // of which the name server may not know that they are here, or no more
 };
 
 class Residents {
@@ -83,9 +85,10 @@ class Residents {
   /// aside with a message; one of another domain is left where it is. Throws when a record or session cannot be read.
   void load();
 
-  /// Registers and creates `name`. EEXIST, EACCES, EHOSTUNREACH, EINVAL (a name of another domain).
+  /// Registers and creates `name`. EEXIST, EHOSTUNREACH; EACCES: this host is no member of the name's domain.
   void create(const EndpointName& name, Done done);
-  /// Unregisters and removes it with its services; its sessions still deliver what was written.
+  /// Unregisters and removes it with its services; its sessions still deliver what was written. One that the name
+  /// server has revoked, or knows as somebody else's, is removed here alone. EPERM while it is not known whose it is.
   void remove(const EndpointName& name, const Done& done);
   void add_service(Resident& resident, const std::string& service, const Done& done);
   void remove_service(Resident& resident, const std::string& service);
@@ -129,6 +132,7 @@ class Residents {
   int created(const EndpointName& name, const sns::KeyPair& key, const sns::Client::Registered& registered);
   std::shared_ptr<const TlsIdentity> make_identity(const EndpointName& name, const sns::KeyPair& key,
                                                    const sns::Certificate& certificate);
+  void let_go(const EndpointName& name);
   void removed(const EndpointName& name);
   void clean_up(const EndpointName& name);
   /// 0, or the errno: what is not stored is not done.
@@ -148,6 +152,8 @@ class Residents {
   void announce(Resident& resident);
   void announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered);
   void register_again(Resident& resident);
+  void settle_services(Resident& resident);
+  void service_told(const EndpointName& name, const std::string& service, bool was_here, sns::Status status);
 
   boost::asio::io_context& io_;
   Runtime& runtime_;

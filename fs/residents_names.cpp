@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
 #include "fs/residents.hpp"
+#include "sns/tls.hpp"
 
 namespace sessionfs::fs {
 
@@ -23,10 +23,9 @@ void Residents::announce(Resident& resident) {
   if (!names_.joined() || resident.given_up) return;
   resident.announce_at = runtime_.now() + resident.retry_delay;
   resident.retry_delay = std::min(2 * resident.retry_delay, last_registration_delay);
-  const auto soon = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + renewal_time;
+  const bool certify = resident.wants_certificate || resident.certificate.not_after() < sns::wall_time() + renewal_time;
   names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
-                             resident.certificate.not_after() < soon,
-                             [this, name = resident.name](sns::Status status, const auto& registered) {
+                             certify, [this, name = resident.name](sns::Status status, const auto& registered) {
                                if (Resident* owner = find(name)) announced(*owner, status, registered);
                              });
 }
@@ -41,24 +40,58 @@ void Residents::announced(Resident& resident, sns::Status status, const sns::Cli
   if (status != sns::Status::ok) return;
   resident.retry_delay = first_registration_delay;
   resident.announce_at = runtime_.now() + std::max<Duration>(registered.lease / renewals_in_a_lease, min_renewal);
-  if (!registered.certificate) return;
-  resident.certificate = *registered.certificate;
-  (void)make_identity(resident.name, resident.key, resident.certificate);
-  (void)save(resident);
+  if (registered.certificate) {
+    resident.wants_certificate = false;
+    resident.certificate = *registered.certificate;
+    (void)make_identity(resident.name, resident.key, resident.certificate);
+    (void)save(resident);
+  }
+  settle_services(resident);
 }
 
 void Residents::register_again(Resident& resident) {
-  names_.client()->new_ep(
-      resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
-      [this, name = resident.name](sns::Status status, const auto& registered) {
-        Resident* owner = find(name);
-        if (owner == nullptr) return;
-        if (status == sns::Status::not_found) status = sns::Status::internal;
-        announced(*owner, status, registered);
-        if (status != sns::Status::ok) return;
-        for (const auto& [service, listening] : runtime_.host().find_endpoint(name)->services)
-          names_.client()->new_service({service, name}, owner->key, residence_of(*owner), [](sns::Status) {});
-      });
+  names_.client()->new_ep(resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
+                          [this, name = resident.name](sns::Status status, const auto& registered) {
+                            Resident* owner = find(name);
+                            if (owner == nullptr) return;
+                            if (status == sns::Status::not_found) status = sns::Status::internal;
+                            if (status == sns::Status::ok)
+                              for (const auto& [service, listening] : runtime_.host().find_endpoint(name)->services)
+                                owner->unsettled_services.insert(service);
+                            announced(*owner, status, registered);
+                          });
+}
+
+// Tells of each service whether it is here. What is not answered stays for the next time that the endpoint is
+// announced.
+void Residents::settle_services(Resident& resident) {
+  if (!names_.joined()) return;
+  const auto& services = runtime_.host().find_endpoint(resident.name)->services;
+  for (const auto& service : resident.unsettled_services) {
+    const ServiceName name{service, resident.name};
+    const bool is_here = services.contains(service);
+    const auto told = [this, name, is_here](sns::Status status) {
+      service_told(name.endpoint, name.service, is_here, status);
+    };
+    if (is_here) {
+      names_.client()->new_service(name, resident.key, residence_of(resident), told);
+    } else {
+      names_.client()->del_service(name, resident.key, residence_of(resident), told);
+    }
+  }
+}
+
+void Residents::service_told(const EndpointName& name, const std::string& service, bool was_here, sns::Status status) {
+  Resident* resident = find(name);
+  if (resident == nullptr) return;
+  const bool is_told = status == sns::Status::ok || status == (was_here ? sns::Status::exists : sns::Status::not_found);
+  const bool is_here = runtime_.host().find_endpoint(name)->services.contains(service);
+  if (is_told && is_here == was_here) {
+    resident->unsettled_services.erase(service);
+  } else if (is_told || is_silence(status)) {
+    // It has changed meanwhile, or nobody has heard it.
+    resident->announce_at = std::min(resident->announce_at, runtime_.now() + first_registration_delay);
+  }
 }
 
 void Residents::ensure_default() {

@@ -89,6 +89,7 @@ void Residents::load_resident(const EndpointRecord& record) {
   // A generation is stored before it is claimed.
   if (comes_from_elsewhere) (void)save(resident);
   load_sessions(endpoint);
+  resident.wants_certificate = true;
   on_added(resident);
 }
 
