@@ -176,9 +176,12 @@ void Names::join(const std::string& token, std::function<void(int error, const s
     return refuse(EINVAL, "this token is for " + parsed->domain + ", but the domain of this host is " + config_.domain +
                               "; set domain in the configuration");
   if (joined()) return refuse(EEXIST, "this host is a member of " + config_.domain + " already");
+  if (joining_) return refuse(EBUSY, "another token is being tried; wait for its end");
   if (const auto place = config_.sns.find(parsed->domain); place != config_.sns.end())
     parsed->servers.insert(parsed->servers.begin(), place->second.str());
+  joining_ = true;
   sns::join(io_, *parsed, [this, done](sns::Status status, const sns::Membership& membership) {
+    joining_ = false;
     if (status != sns::Status::ok) return done(errno_of(status), "join: " + std::string(sns::describe(status)));
     try {
       save_membership(membership_file(), membership);

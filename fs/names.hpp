@@ -56,7 +56,8 @@ class Names {
   void let_go(const std::string& domain);
   [[nodiscard]] std::size_t foreign_domains() const { return foreign_.size(); }
 
-  /// Becomes a member by a token of `snsd token`. `done` gets an errno and, where it is not 0, one line that says why.
+  /// Becomes a member by a token of `snsd token`. `done` gets an errno and, where it is not 0, one line that says why:
+  /// EBUSY while another token is tried.
   void join(const std::string& token, std::function<void(int error, const std::string& why)> done);
 
   /// Links or addresses have changed: the name server is reached by a new connection from now on.
@@ -101,6 +102,7 @@ class Names {
   boost::asio::steady_timer tick_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::unique_ptr<sns::Client> client_;
+  bool joining_ = false;
   std::unordered_map<std::string, Foreign> foreign_;  // by domain
   std::vector<Foreign> outdated_;                     // for those who wait for an answer still
   std::uint64_t last_use_ = 0;
