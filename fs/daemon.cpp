@@ -139,8 +139,8 @@ void Daemon::network_changed() {
 void Daemon::tell_names() {
   const Time due = names_told_at_ + names_pause;
   if (runtime_.now() >= due) {
+    if (!names_.handle_network_change(residents_.have_moved())) return;
     names_told_at_ = runtime_.now();
-    names_.handle_network_change();
     return residents_.announce();
   }
   if (std::exchange(names_wait_, true)) return;

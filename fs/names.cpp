@@ -62,7 +62,13 @@ int errno_of(sns::Status status) {
 
 Names::Names(asio::io_context& io, const Config& config, std::filesystem::path state, Authorities& authorities,
              const Paths& paths)
-    : io_(io), config_(config), state_(std::move(state)), paths_(paths), authorities_(authorities), tick_(io) {}
+    : io_(io),
+      config_(config),
+      state_(std::move(state)),
+      paths_(paths),
+      routes_(routes()),
+      authorities_(authorities),
+      tick_(io) {}
 
 Names::~Names() = default;
 
@@ -193,9 +199,21 @@ void Names::join(const std::string& token, std::function<void(int error, const s
   });
 }
 
-void Names::handle_network_change() {
+std::vector<Names::Route> Names::routes() const {
+  std::vector<Route> routes;
+  for (const auto& link : paths_.links().links())
+    if (link.default_route) routes.emplace_back(link.index, link.interface.carrier, link.addresses);
+  return routes;
+}
+
+// A new connection takes a while: some link that comes and goes all the time must not keep all calls from their
+// answers.
+bool Names::handle_network_change(bool moved) {
+  const auto former = std::exchange(routes_, routes());
+  if (!moved && former == routes_) return false;
   if (joined() && !local_) client_->reconnect();
   for (const auto& [domain, foreign] : foreign_) foreign.client->reconnect();
+  return true;
 }
 
 Runtime::Addresses Names::own_addresses() const {

@@ -60,8 +60,10 @@ class Names {
   /// EBUSY while another token is tried.
   void join(const std::string& token, std::function<void(int error, const std::string& why)> done);
 
-  /// Links or addresses have changed: the name server is reached by a new connection from now on.
-  void handle_network_change();
+  /// Links or addresses have changed; `moved`: an endpoint of this host is reached at others. False when that is
+  /// nothing to the name servers: they know all, and the ways to them are the same. Else they are reached by new
+  /// connections from now on.
+  bool handle_network_change(bool moved);
 
   /// Where this host reaches its own endpoints.
   [[nodiscard]] Runtime::Addresses own_addresses() const;
@@ -86,6 +88,16 @@ class Names {
 
   [[nodiscard]] Foreign make_foreign(const std::string& domain, const sns::Certificate& ca);
   bool make_room();
+  /// A link by which others than its neighbours are reached.
+  struct Route {
+    unsigned link = 0;
+    bool carrier = false;
+    std::vector<LinkAddress> addresses;
+
+    friend bool operator==(const Route&, const Route&) = default;
+  };
+
+  [[nodiscard]] std::vector<Route> routes() const;
   void start_local();
   void use(const sns::Membership& membership);
   [[nodiscard]] std::filesystem::path membership_file() const;
@@ -95,6 +107,7 @@ class Names {
   const Config& config_;
   std::filesystem::path state_;
   const Paths& paths_;
+  std::vector<Route> routes_;
   std::uint16_t port_ = 0;
   std::string mountpoint_;
   Authorities& authorities_;

@@ -148,13 +148,18 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, const 
     std::error_code ignored;
     std::filesystem::remove(folder(name) / removed_name, ignored);
     std::filesystem::remove(state_ / creating_name / name.str(), ignored);
-    on_added(resident);
+    added(resident);
     return 0;
   } catch (const std::exception& error) {
     spdlog::error("{}: cannot be created: {}", name.str(), error.what());
     let_go(name);
     return EIO;
   }
+}
+
+void Residents::added(Resident& resident) {
+  on_added(resident);
+  resident.place = names_.residence(resident.name);
 }
 
 void Residents::remove(const EndpointName& name, const Done& done) {

@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -72,6 +73,7 @@ struct Resident {
   bool given_up = false;  // the name server knows a newer residence, or has revoked the key: nobody is asked any more
   bool wants_certificate = false;            // a new one, though the present one may be valid for long
   std::set<std::string> unsettled_services;  // of which the name server may not know that they are here, or no more
+  std::optional<std::vector<sns::Address>> place;  // when the network was last looked at
 };
 
 class Residents {
@@ -114,6 +116,8 @@ class Residents {
   int set_access(Resident& resident, const std::string& text);
   int set_policy(Resident& resident, const std::string& text);
 
+  /// Whether an endpoint is reached at other addresses than when announce() was called last.
+  [[nodiscard]] bool have_moved() const;
   /// Tells the name server where this host is now.
   void announce();
   /// Stores that the session has ended, and how; false when that cannot be stored.
@@ -130,6 +134,7 @@ class Residents {
  private:
   Resident& add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key, sns::Certificate certificate);
   int created(const EndpointName& name, const sns::KeyPair& key, const sns::Client::Registered& registered);
+  void added(Resident& resident);
   std::shared_ptr<const TlsIdentity> make_identity(const EndpointName& name, const sns::KeyPair& key,
                                                    const sns::Certificate& certificate);
   void let_go(const EndpointName& name);

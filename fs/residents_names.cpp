@@ -13,9 +13,17 @@ namespace sessionfs::fs {
 
 void Residents::announce() {
   for (auto& [name, resident] : residents_) {
+    resident.place = names_.residence(name);
     resident.retry_delay = first_registration_delay;
     announce(resident);
   }
+}
+
+bool Residents::have_moved() const {
+  return std::ranges::any_of(residents_, [this](const auto& each) {
+    const auto& [name, resident] = each;
+    return resident.place != names_.residence(name);
+  });
 }
 
 // Claims the residence where that has not been done, and says that it goes on, and where.

@@ -90,7 +90,7 @@ void Residents::load_resident(const EndpointRecord& record) {
   if (comes_from_elsewhere) (void)save(resident);
   load_sessions(endpoint);
   resident.wants_certificate = true;
-  on_added(resident);
+  added(resident);
 }
 
 // Its sessions still deliver what was written before it was removed.
