@@ -1,7 +1,9 @@
 """Who may change what in the table of a name server: each misuse is refused, and nothing changes."""
 
+import base64
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sys
@@ -12,6 +14,20 @@ from hosts.hostscase import HostsTestCase  # noqa: E402
 from hosts.world import DOMAIN  # noqa: E402
 from support import suite  # noqa: E402
 from support.processes import SOON_S, wait_until  # noqa: E402
+
+
+TOKEN_PREFIX = "sns1-"
+SECRET_BYTES = 16
+CHECKSUM_BYTES = 4
+
+
+def forged(token):
+    """The same token, whole, with a secret that nobody has made."""
+    text = token.removeprefix(TOKEN_PREFIX)
+    content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-CHECKSUM_BYTES]
+    content = content[:-SECRET_BYTES] + os.urandom(SECRET_BYTES)
+    checksum = hashlib.sha256(content).digest()[:CHECKSUM_BYTES]
+    return TOKEN_PREFIX + base64.urlsafe_b64encode(content + checksum).decode().rstrip("=")
 
 
 class Misuse(HostsTestCase):
@@ -58,6 +74,10 @@ class Misuse(HostsTestCase):
         self.start_c(joined=False)
         with self.unchanged():
             self.assert_errno(errno.EACCES, os.mkdir, self.c.daemon.mount.path / f"mine@{DOMAIN}")
+
+    def test_a_name_of_another_domain(self):
+        self.start_c(joined=True)
+        with self.unchanged():
             self.assert_errno(errno.EACCES, os.mkdir, self.c.daemon.mount.path / "mine@elsewhere.net")
 
     def test_a_token_that_was_used(self):
@@ -67,11 +87,12 @@ class Misuse(HostsTestCase):
             self.assertIn("this token has been used; ask for a new one with: snsd token", self.c.daemon.mount.status())
 
     def test_a_token_that_nobody_has_made(self):
-        daemon = self.start_c(joined=False)
-        secret = self.used_token[-8:]
-        forged = self.used_token[:-8] + secret[::-1].swapcase()
-        with self.unchanged(), self.assertRaises(OSError):
-            (daemon.mount.path / "ctl").write_text(f"join {forged}\n", encoding="ascii")
+        join = self.start_c(joined=False).mount.path / "ctl"
+        with self.unchanged():
+            self.assert_errno(errno.EKEYREJECTED, join.write_text, f"join {forged(self.used_token)}\n",
+                              encoding="ascii")
+            self.assertIn("the name server does not know this token; ask for a new one with: snsd token",
+                          self.c.daemon.mount.status())
 
     def test_a_name_that_another_has(self):
         self.start_c(joined=True)
@@ -114,6 +135,9 @@ class Misuse(HostsTestCase):
         with self.unchanged():
             self.assert_errno(errno.ESTALE, (left.services / "more").touch)
             (left.services / "file").unlink()  # of what is here only
+            self.wait_refused(left, "superseded: it resides elsewhere with a higher generation")
+            os.rmdir(left.path)  # and of this, too
+            self.assertFalse(left.path.exists())
 
     @staticmethod
     def _errno(function):

@@ -13,16 +13,22 @@ from hosts.hostscase import HostsTestCase, connected, not_active, wait_gone  # n
 from hosts.world import DOMAIN, checked  # noqa: E402
 from support import suite  # noqa: E402
 from support.daemon import state_word  # noqa: E402
-from support.processes import SOON_S, wait_until  # noqa: E402
+from support.processes import SOON_S, run, wait_until  # noqa: E402
 
 # A host that resumes because of news must do so while its own timer still has at least so long to run.
 LONG_WAIT_S = 8
 ROUNDS = 6
+FLAPS = 50
+FLAP_S = 0.02
 
 
 class NamesTestCase(HostsTestCase):
     def snsd(self, *arguments):
         return self.world.c.run(os.environ["SNSD_BIN"], *arguments, "--state", str(Path(self.world.folder, "sns")))
+
+    def table(self):
+        """All that the name server knows, but for when a lease was renewed."""
+        return self.snsd("export")
 
     def registration(self, host, endpoint):
         found = re.search(r"^registration: (.*)$", endpoint.status(), re.MULTILINE)
@@ -75,6 +81,24 @@ class Watch(NamesTestCase):
         self.fail(f"in {ROUNDS} rounds A never resumed before its own timer was due")
 
 
+class Links(NamesTestCase):
+    def test_a_link_that_is_nothing_to_the_name_server(self):
+        """One that comes and goes all the time takes no connection to the name server away."""
+        def asked():
+            os.close(os.open(self.at_b.services / f"s{time.monotonic_ns()}", os.O_CREAT | os.O_WRONLY))
+            lines = self.b.run("ss", "-Htn", "state", "established", "dport", "=", ":4701").splitlines()
+            return {line.split()[2] for line in lines}
+        self.b.ip("link", "add", "flaps", "type", "veth", "peer", "name", "other")
+        self.b.ip("link", "set", "other", "up")
+        connections = asked()
+        self.assertEqual(len(connections), 1)
+        for _ in range(FLAPS):
+            for state in ("up", "down"):
+                self.b.ip("link", "set", "flaps", state)
+                time.sleep(FLAP_S)
+        self.assertEqual(asked(), connections)
+
+
 class Leases(NamesTestCase):
     sns_options = ("--lease", "2")
 
@@ -125,18 +149,20 @@ class Revoked(NamesTestCase):
         stick = self.b.daemon.mount.endpoint(name)
         stick.serve("file")
         self.at_a.dial(stick, "file", "before")
-        before = self.snsd("show", self.at_b.name)
+        self.at_a.serve("door")
         self.snsd("revoke", name)
+        before = self.table()
         # The server notices within a second; a session dialled before stands, and another label is another session.
         labels = map("after{}".format, itertools.count())
         wait_until(lambda: self._errno(self.at_a.sessions / stick.target("file", next(labels))) == errno.EKEYREJECTED,
                    "A is told that the key is revoked", SOON_S)
         # Nor does it get anywhere itself.
-        self.at_a.serve("door")
         self.assertEqual(self._errno(stick.sessions / self.at_a.target("door")), errno.EKEYREJECTED)
         self.assert_errno(errno.EKEYREJECTED, (stick.services / "more").touch)
         wait_until(lambda: "revoked" in self.registration(self.b, stick), "its status says so", SOON_S * 3)
-        self.assertEqual(self.snsd("show", self.at_b.name), before)
+        os.rmdir(stick.path)  # of what is here
+        self.assertFalse(stick.path.exists())
+        self.assertEqual(self.table(), before)
         self.assertIn("revoked", self.snsd("show", name))
 
     @staticmethod
@@ -149,10 +175,10 @@ class Revoked(NamesTestCase):
 
     def test_a_revoked_member_creates_nothing(self):
         number = re.search(r"(\d+)", self.snsd("show", self.at_b.name).partition("member")[2]).group(1)
-        listed = self.snsd("list")
         self.snsd("revoke", number)
+        before = self.table()
         self.assert_errno(errno.EKEYREJECTED, os.mkdir, self.b.daemon.mount.path / f"new@{DOMAIN}")
-        self.assertEqual(self.snsd("list"), listed)
+        self.assertEqual(self.table(), before)
         self.end(*self.session())  # what it has goes on
 
     def test_an_expired_token(self):
@@ -160,8 +186,15 @@ class Revoked(NamesTestCase):
         self.world.start_daemon(self.world.c)
         time.sleep(2.5)  # in whole seconds; nothing else is waited for
         mount = self.world.c.daemon.mount
+        before = self.table()
         self.assert_errno(errno.EKEYEXPIRED, (mount.path / "ctl").write_text, f"join {token}\n", encoding="ascii")
-        self.assertIn("this token has expired; ask for a new one with: snsd token", mount.status())
+        reason = "this token has expired; ask for a new one with: snsd token"
+        self.assertIn(reason, mount.status())
+        told = run([os.environ["SESSIONCTL_BIN"], "--mount", str(mount.path), "join", token])
+        self.assertEqual(told.status, 1)
+        self.assertIn(reason, told.err)
+        self.assertEqual(told.err.count("\n"), 1)
+        self.assertEqual(self.table(), before)
 
 
 if __name__ == "__main__":
