@@ -134,6 +134,7 @@ TEST_F(NamesTest, WhoeverHearsThatAPeerHasMovedTellsThoseWhoWait) {
   EXPECT_TRUE(node_->moved.empty());
   run([&] { return !node_->moved.empty(); });
   busy.join();
+  ASSERT_FALSE(node_->moved.empty());
   EXPECT_EQ(node_->moved.front(), peer_);
   EXPECT_EQ(resolve(peer_), at_address(v4(2, host_port)));
 }
