@@ -21,6 +21,13 @@ bool are_same(const sns::Certificate& one, const sns::Certificate& other) {
 
 }  // namespace
 
+sns::KeyPair kept_key(const std::filesystem::path& file) {
+  if (std::filesystem::exists(file)) return sns::KeyPair::from_pem(read_file(file, sns::max_pem_bytes));
+  auto key = sns::KeyPair::generate();
+  replace_file(file, key.pem());
+  return key;
+}
+
 bool is_silence(sns::Status status) { return status == sns::Status::unreachable || status == sns::Status::timed_out; }
 
 int errno_of(sns::Status status) {
@@ -87,11 +94,7 @@ void Names::start_local() {
   local_ = std::make_unique<sns::Responder>(
       sns::Storage::open(folder, config_.domain, sns::wall_time(), sns::Durability::process));
   local_->on_trouble = [](const std::string& what) { spdlog::error("name server: {}", what); };
-  const auto key_file = folder / "member.key";
-  const bool known = std::filesystem::exists(key_file);
-  const auto key = known ? sns::KeyPair::from_pem(read_file(key_file, sns::max_pem_bytes)) : sns::KeyPair::generate();
-  if (!known) replace_file(key_file, key.pem());
-  const auto membership = local_->admit(key, sns::wall_time());
+  const auto membership = local_->admit(kept_key(folder / "member.key"), sns::wall_time());
   authorities_.set(config_.domain, local_->authority().certificate());
   client_ = std::make_unique<sns::Client>(io_, *local_, membership);
   start_tick();
@@ -185,18 +188,27 @@ void Names::join(const std::string& token, std::function<void(int error, const s
   if (joining_) return refuse(EBUSY, "another token is being tried; wait for its end");
   if (const auto place = config_.sns.find(parsed->domain); place != config_.sns.end())
     parsed->servers.insert(parsed->servers.begin(), place->second.str());
+  // A name server that has taken the token, and whose answer was lost, takes it again from the same key.
+  sns::KeyPair key;
+  try {
+    key = kept_key(state_ / joining_name);
+  } catch (const std::exception& error) {
+    return refuse(EIO, error.what());
+  }
   joining_ = true;
-  sns::join(io_, *parsed, [this, done](sns::Status status, const sns::Membership& membership) {
+  const auto ended = [this, done](sns::Status status, const sns::Membership& membership) {
     joining_ = false;
     if (status != sns::Status::ok) return done(errno_of(status), "join: " + std::string(sns::describe(status)));
     try {
       save_membership(membership_file(), membership);
+      std::filesystem::remove(state_ / joining_name);
       use(membership);
     } catch (const std::exception& error) {
       return done(EIO, std::string("join: ") + error.what());
     }
     done(0, "");
-  });
+  };
+  sns::join(io_, *parsed, ended, sns::default_call_timeout, key);
 }
 
 std::vector<Names::Route> Names::routes() const {

@@ -29,6 +29,8 @@ namespace sessionfs::fs {
 
 /// Other domains whose name servers are known at once. For one more, one that nobody waits for is let go.
 inline constexpr std::size_t max_foreign_domains = 1024;
+/// In the state directory: the key by which this host tries to join, until it has joined.
+inline constexpr const char* joining_name = "joining.key";
 /// How often the name server in this daemon looks for leases that have run out.
 inline constexpr std::chrono::seconds local_tick{1};
 
@@ -120,6 +122,10 @@ class Names {
   std::vector<Foreign> outdated_;                     // for those who wait for an answer still
   std::uint64_t last_use_ = 0;
 };
+
+/// The key in `file`; when there is none yet, a new one is put there. Throws what read_file() and replace_file() throw,
+/// and std::runtime_error when it holds no key.
+sns::KeyPair kept_key(const std::filesystem::path& file);
 
 /// Whether it means that no answer has come: what was asked may have been done or not.
 bool is_silence(sns::Status status);

@@ -77,15 +77,6 @@ Resident& Residents::add(const EndpointName& name, std::uint64_t generation, sns
   return resident;
 }
 
-// The same key at each attempt: the name server may have given the name to it and answered too late.
-sns::KeyPair Residents::key_to_create(const EndpointName& name) const {
-  const auto file = state_ / creating_name / name.str();
-  if (std::filesystem::exists(file)) return sns::KeyPair::from_pem(read_file(file, sns::max_pem_bytes));
-  auto key = sns::KeyPair::generate();
-  replace_file(file, key.pem());
-  return key;
-}
-
 std::filesystem::path Residents::mark_file(const EndpointName& name) const {
   return state_ / residences_name / name.str();
 }
@@ -118,7 +109,8 @@ void Residents::create(const EndpointName& name, Done done) {
   sns::KeyPair key;
   sns::Residence residence{first_generation, {}};
   try {
-    key = key_to_create(name);
+    // The same one at each attempt: the name server may have given the name to it and answered too late.
+    key = kept_key(state_ / creating_name / name.str());
     residence.mark = mark_of(name);
   } catch (const std::exception& error) {
     spdlog::error("{}: cannot be created: {}", name.str(), error.what());

@@ -143,7 +143,6 @@ class Residents {
   /// 0, or the errno: what is not stored is not done.
   [[nodiscard]] int save(const Resident& resident);
   [[nodiscard]] std::filesystem::path folder(const EndpointName& name) const;
-  [[nodiscard]] sns::KeyPair key_to_create(const EndpointName& name) const;
   [[nodiscard]] std::filesystem::path mark_file(const EndpointName& name) const;
   [[nodiscard]] bool has_mark(const EndpointName& name) const;
   [[nodiscard]] sns::ResidenceMark mark_of(const EndpointName& name) const;

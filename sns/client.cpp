@@ -150,13 +150,13 @@ void Client::watch(const EndpointName& name, InfoDone news) {
 
 void Client::unwatch(const EndpointName& name) { calls_->unwatch(name.str()); }
 
-void join(asio::io_context& io, const JoinToken& token, JoinDone done, std::chrono::milliseconds timeout) {
+void join(asio::io_context& io, const JoinToken& token, JoinDone done, std::chrono::milliseconds timeout,
+          const KeyPair& key) {
   const auto calls = std::make_shared<Calls>(
       io, make_tls_transport(io, {token.servers, ""}, {token.domain, token.ca, {}, false}), timeout);
   Request request;
   request.operation = Operation::join;
   request.secret = token.secret;
-  const KeyPair key = KeyPair::generate();
   request.signing_request = make_signing_request(key, {});
   // What is under way keeps the calls alive; they must not keep themselves.
   const auto ended = [weak = std::weak_ptr(calls), token, key, done = std::move(done)](const Reply& reply) {

@@ -114,11 +114,12 @@ class Client {
   std::shared_ptr<Calls> calls_;
 };
 
-/// Makes this host a member of the token's domain with a new key. The token's server is believed if the authority that
-/// it shows has the token's fingerprint. Keep the Membership at once: the token cannot be used again.
+/// Makes this host a member of the token's domain with `key`. The token's server is believed if the authority that
+/// it shows has the token's fingerprint. Keep the Membership at once: the token works again for this
+/// key alone.
 using JoinDone = std::function<void(Status, Membership)>;
 void join(asio::io_context& io, const JoinToken& token, JoinDone done,
-          std::chrono::milliseconds timeout = default_call_timeout);
+          std::chrono::milliseconds timeout = default_call_timeout, const KeyPair& key = KeyPair::generate());
 
 asio::ip::tcp::endpoint to_endpoint(const Address& address);
 /// An IPv4 address in IPv6 form becomes an IPv4 address; the scope of an IPv6 address is lost.

@@ -139,6 +139,30 @@ TEST_F(NamesTest, WhoeverHearsThatAPeerHasMovedTellsThoseWhoWait) {
   EXPECT_EQ(resolve(peer_), at_address(v4(2, host_port)));
 }
 
+TEST_F(NamesTest, ATokenWhoseAnswerWasLostWorksAgain) {
+  Config config;
+  config.domain = "verkstad.net";
+  node_ = std::make_unique<Node>(io_, config, state_.path());
+  const auto token = server_->token(std::chrono::minutes(1));
+  const auto kept = state_.path() / joining_name;
+  EXPECT_EQ(result([&](auto done) {
+              sns::join(
+                  io_, token, [done](Status status, const auto&) { done(errno_of(status)); }, sns::default_call_timeout,
+                  kept_key(kept));
+            }),
+            0);
+  const auto join = [&](auto done) {
+    node_->names.join(sns::format(token), [done](int error, const auto&) { done(error); });
+  };
+  EXPECT_EQ(result(join), 0);
+  EXPECT_FALSE(std::filesystem::exists(kept));
+  // Nobody else's key gets in by it.
+  node_.reset();
+  std::filesystem::remove(state_.path() / "membership.toml");
+  node_ = std::make_unique<Node>(io_, config, state_.path());
+  EXPECT_EQ(result(join), EKEYREJECTED);
+}
+
 TEST_F(NamesTest, OneTokenIsTriedAtATime) {
   Config config;
   config.domain = "verkstad.net";
