@@ -11,6 +11,7 @@ namespace {
 // Longer than anything that parses as a certificate here; the limits of sns/identity.hpp are checked by who parses it.
 constexpr std::size_t max_der_bytes = 8 * 1024;
 constexpr std::uint64_t max_time_s = 253'402'300'799;  // the end of the year 9999
+constexpr std::size_t usual_body_bytes = 128;          // most are shorter, and grow no more
 constexpr std::string_view signature_context = "sessionfs sns request, version 1";
 
 enum Field : unsigned {
@@ -102,6 +103,7 @@ bool is_about_service(Operation operation) { return row_of(operation).about == A
 std::vector<std::byte> encode(const Request& request) {
   const unsigned fields = row_of(request.operation).asked;
   std::vector<std::byte> body;
+  body.reserve(usual_body_bytes);
   Writer out(body);
   out.number(wire_version);
   out.number(static_cast<std::uint8_t>(request.operation));
@@ -152,6 +154,7 @@ DecodedRequest decode_request(std::span<const std::byte> body) {
 
 std::vector<std::byte> encode(const Reply& reply) {
   std::vector<std::byte> body;
+  body.reserve(usual_body_bytes);
   Writer out(body);
   out.number(wire_version);
   out.number(reply.operation);

@@ -19,8 +19,9 @@ class Writer {
 
   template <std::unsigned_integral T>
   void number(T value) {
-    for (int shift = 8 * (static_cast<int>(sizeof(T)) - 1); shift >= 0; shift -= 8)
-      out_.push_back(static_cast<std::byte>(value >> shift));
+    std::array<std::byte, sizeof(T)> bytes;
+    for (std::size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<std::byte>(value >> 8 * (sizeof(T) - 1 - i));
+    raw(bytes);
   }
   void raw(std::span<const std::byte> bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   /// The length as a Length, then the bytes. The caller knows that the length fits.
