@@ -98,22 +98,45 @@ std::size_t sns_answer(std::string_view bytes) {
   return frame.consumed_bytes;
 }
 
+/// As thin as what asks redis: no more than finding an answer's end, and that it is one.
 class Lookups final : public Speaker {
  public:
-  Lookups(const Options& options, std::uint64_t seed) : options_(options), random_(seed) {}
-  std::string request() override {
-    Request asked;
-    asked.id = ++last_id_;
-    asked.operation = Operation::get_ep;
-    asked.name = name_of(random_() % options_.keys + 1, options_);
-    return framed(encode(asked));
+  Lookups(const Options& options, std::uint64_t seed) : options_(options), random_(seed) {
+    Request model;
+    model.name = name_of(1, options_);
+    frame_ = framed(encode(model));
   }
-  std::size_t answer(std::string_view bytes) override { return sns_answer(bytes); }
+  std::string request() override {
+    ++last_id_;
+    for (std::size_t i = 0; i < id_bytes; ++i)
+      frame_[id_at + i] = static_cast<char>(last_id_ >> 8 * (id_bytes - 1 - i) & 0xff);
+    const std::string name = name_of(random_() % options_.keys + 1, options_);
+    std::ranges::copy(name, frame_.end() - static_cast<std::ptrdiff_t>(name.size()));
+    return frame_;
+  }
+  std::size_t answer(std::string_view bytes) override {
+    const auto frame = split_frame(std::as_bytes(std::span(bytes)));
+    if (frame.kind == FrameSplit::Kind::incomplete) return 0;
+    // Of the same id, and ok.
+    if (frame.kind == FrameSplit::Kind::violation || frame.body.size() <= info_at ||
+        bytes.substr(id_at, id_bytes) != std::string_view(frame_).substr(id_at, id_bytes) || bytes[status_at] != 0) {
+      (void)sns_answer(bytes);
+      fail("the server's answer is to another request");
+    }
+    return frame.consumed_bytes;
+  }
 
  private:
+  // In a frame of either direction.
+  static constexpr std::size_t id_at = frame_header_bytes + 2;
+  static constexpr std::size_t id_bytes = 8;
+  static constexpr std::size_t status_at = id_at + id_bytes;
+  static constexpr std::size_t info_at = status_at + 1 - frame_header_bytes;
+
   const Options& options_;
   std::mt19937_64 random_;
   std::uint64_t last_id_ = 0;
+  std::string frame_;  // the last request
 };
 
 class Updates final : public Speaker {
@@ -334,7 +357,7 @@ int main(int argc, char** argv) {
   app.add_flag("--tls", options.tls, "redis over TLS; the others always are");
   app.add_option("--connections", options.connections);
   app.add_option("--seconds", options.seconds);
-  app.add_option("--keys", options.keys, "names e0000001 to this number are asked for");
+  app.add_option("--keys", options.keys, "names e0000001 to this number are asked for")->check(CLI::Range(1, 9999999));
   CLI11_PARSE(app, argc, argv);
   try {
     std::signal(SIGPIPE, SIG_IGN);
