@@ -57,22 +57,20 @@ std::vector<EndpointName> Table::advance(std::chrono::seconds clock, UnixTime no
   const auto passed = static_cast<std::size_t>((clock - clock_).count());
   clock_ = clock;
   const auto round = std::max<std::size_t>(1, static_cast<std::size_t>(lease_.count()) / 4);
-  const std::size_t buckets = endpoints_.bucket_count();
-  const std::size_t share = std::min(buckets, (buckets * passed + round - 1) / round);
-  due_buckets_ = std::min(buckets, due_buckets_ + share);
-  for (; due_buckets_ > 0 && gone.size() < max_away_per_call; --due_buckets_) {
-    next_bucket_ = next_bucket_ + 1 < buckets ? next_bucket_ + 1 : 0;
-    for (auto entry = endpoints_.begin(next_bucket_); entry != endpoints_.end(next_bucket_); ++entry) {
-      Endpoint& endpoint = entry->second;
-      if (endpoint.away_since || endpoint.revoked || clock_ - endpoint.heard <= lease_) continue;
-      endpoint.away_since = now - (clock_ - endpoint.heard);
-      gone.push_back(entry->first);
-    }
+  const std::size_t all = entries_.size();
+  const std::size_t share = std::min(all, (all * passed + round - 1) / round);
+  due_entries_ = std::min(all, due_entries_ + share);
+  for (; due_entries_ > 0 && gone.size() < max_away_per_call; --due_entries_) {
+    next_entry_ = next_entry_ + 1 < all ? next_entry_ + 1 : 0;
+    auto& [name, hash, endpoint] = entries_[next_entry_];
+    if (name.empty() || endpoint.away_since || endpoint.revoked || clock_ - endpoint.heard <= lease_) continue;
+    endpoint.away_since = now - (clock_ - endpoint.heard);
+    gone.push_back(name);
   }
   return gone;
 }
 
-void Table::set_away(const EndpointName& name, UnixTime since) { endpoints_.at(name).away_since = since; }
+void Table::set_away(const EndpointName& name, UnixTime since) { find_to_change(name)->away_since = since; }
 
 // What only the present residence may do.
 Status Table::check_resident(const EndpointName& name, const Residence& residence) const {
@@ -85,14 +83,14 @@ Status Table::check_resident(const EndpointName& name, const Residence& residenc
 Status Table::check_one(const NewEndpoint& change) const {
   if (change.residence.generation > max_generation || !are_usable(change.addresses)) return Status::bad_request;
   const Endpoint* known = find(change.name);
-  if (known == nullptr) return endpoints_.size() < max_endpoints ? Status::ok : Status::limit;
+  if (known == nullptr) return names_.size() < max_endpoints ? Status::ok : Status::limit;
   if (known->key != change.key) return known->revoked ? Status::ok : Status::exists;
   // The same owner asks again when the first answer was lost on its way.
   return check_one(ChangeEndpoint{change.name, change.residence, change.addresses, known->order});
 }
 
 void Table::apply_one(const NewEndpoint& change) {
-  Endpoint& endpoint = endpoints_[change.name];
+  Endpoint& endpoint = find_or_add(change.name);
   if (endpoint.revoked) endpoint = {};
   endpoint.key = change.key;
   endpoint.residence = change.residence;
@@ -111,7 +109,7 @@ Status Table::check_one(const ChangeEndpoint& change) const {
 }
 
 void Table::apply_one(const ChangeEndpoint& change) {
-  Endpoint& endpoint = endpoints_.at(change.name);
+  Endpoint& endpoint = *find_to_change(change.name);
   endpoint.residence = change.residence;
   endpoint.addresses = change.addresses;
   endpoint.away_since.reset();
@@ -121,14 +119,14 @@ void Table::apply_one(const ChangeEndpoint& change) {
 
 Status Table::check_one(const DeleteEndpoint& change) const { return check_resident(change.name, change.residence); }
 
-void Table::apply_one(const DeleteEndpoint& change) { endpoints_.erase(change.name); }
+void Table::apply_one(const DeleteEndpoint& change) { erase(change.name); }
 
 Status Table::check_one(const RevokeEndpoint& change) const {
   return find(change.name) == nullptr ? Status::not_found : Status::ok;
 }
 
 void Table::apply_one(const RevokeEndpoint& change) {
-  Endpoint& endpoint = endpoints_.at(change.name);
+  Endpoint& endpoint = *find_to_change(change.name);
   endpoint.revoked = true;
   endpoint.addresses.clear();
   endpoint.services.clear();
@@ -142,7 +140,7 @@ Status Table::check_one(const NewService& change) const {
 }
 
 void Table::apply_one(const NewService& change) {
-  auto& services = endpoints_.at(change.name.endpoint).services;
+  auto& services = find_to_change(change.name.endpoint)->services;
   services.insert(place_of(services, change.name.service), {change.name.service, change.port});
 }
 
@@ -154,7 +152,7 @@ Status Table::check_service(const ServiceName& name, const Residence& residence)
 Status Table::check_one(const ChangeService& change) const { return check_service(change.name, change.residence); }
 
 void Table::apply_one(const ChangeService& change) {
-  auto& services = endpoints_.at(change.name.endpoint).services;
+  auto& services = find_to_change(change.name.endpoint)->services;
   const auto at = place_of(services, change.name.service) - services.cbegin();
   services[static_cast<std::size_t>(at)].port = change.port;
 }
@@ -162,7 +160,7 @@ void Table::apply_one(const ChangeService& change) {
 Status Table::check_one(const DeleteService& change) const { return check_service(change.name, change.residence); }
 
 void Table::apply_one(const DeleteService& change) {
-  auto& services = endpoints_.at(change.name.endpoint).services;
+  auto& services = find_to_change(change.name.endpoint)->services;
   services.erase(place_of(services, change.name.service));
 }
 
@@ -173,15 +171,41 @@ std::optional<Table::Endpoint> Table::copy(const EndpointName& name) const {
 
 void Table::put_back(const EndpointName& name, std::optional<Endpoint> endpoint) {
   if (endpoint) {
-    endpoints_[name] = std::move(*endpoint);
+    find_or_add(name) = std::move(*endpoint);
   } else {
-    endpoints_.erase(name);
+    erase(name);
   }
 }
 
 const Table::Endpoint* Table::find(const EndpointName& name) const {
-  const auto found = endpoints_.find(name);
-  return found == endpoints_.end() ? nullptr : &found->second;
+  const auto found = names_.find(name);
+  return found == names_.end() ? nullptr : &(*found)->endpoint;
+}
+
+Table::Endpoint* Table::find_to_change(const EndpointName& name) {
+  const auto found = names_.find(name);
+  return found == names_.end() ? nullptr : &(*found)->endpoint;
+}
+
+Table::Endpoint& Table::find_or_add(const EndpointName& name) {
+  if (Endpoint* known = find_to_change(name)) return *known;
+  if (free_entries_.empty()) free_entries_.push_back(&entries_.emplace_back());
+  Entry* entry = free_entries_.back();
+  EndpointName kept = name;  // before anything is changed: it may find no memory
+  entry->hash = HashName{}(name);
+  names_.insert(entry);
+  entry->name = std::move(kept);
+  free_entries_.pop_back();
+  return entry->endpoint;
+}
+
+void Table::erase(const EndpointName& name) {
+  const auto found = names_.find(name);
+  if (found == names_.end()) return;
+  Entry* entry = *found;
+  free_entries_.push_back(entry);
+  names_.erase(found);
+  *entry = {};
 }
 
 const Table::Service* Table::find(const Endpoint& endpoint, std::string_view service) const {

@@ -8,13 +8,15 @@
 // its residence says so within the lease; after that it counts as away, and its last addresses are still told.
 #pragma once
 
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -92,9 +94,10 @@ class Table {
 
   explicit Table(std::string domain, std::chrono::seconds lease = default_lease)
       : domain_(std::move(domain)), lease_(lease) {}
+  Table(Table&&) = default;
 
   [[nodiscard]] const std::string& domain() const { return domain_; }
-  [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
+  [[nodiscard]] std::size_t size() const { return names_.size(); }
 
   [[nodiscard]] std::chrono::seconds lease() const { return lease_; }
 
@@ -144,12 +147,37 @@ class Table {
   [[nodiscard]] Status check_resident(const EndpointName& name, const Residence& residence) const;
   [[nodiscard]] Status check_service(const ServiceName& name, const Residence& residence) const;
 
+  // Entries never move, so that the table can be looked through in parts. That the name stands beside what is told of
+  // it, and the index holds nothing but where, spares a lookup some lines of the cache.
+  struct Entry {
+    EndpointName name;  // empty: free
+    std::size_t hash = 0;
+    Endpoint endpoint;
+  };
+  struct HashName {
+    using is_transparent = void;
+    using is_avalanching = void;
+    std::size_t operator()(const EndpointName& name) const { return std::hash<EndpointName>{}(name); }
+    std::size_t operator()(const Entry* entry) const { return entry->hash; }
+  };
+  struct EqualName {
+    using is_transparent = void;
+    bool operator()(const EndpointName& name, const Entry* entry) const { return name == entry->name; }
+    bool operator()(const Entry* entry, const EndpointName& name) const { return name == entry->name; }
+    bool operator()(const Entry* one, const Entry* other) const { return one == other; }
+  };
+  [[nodiscard]] Endpoint* find_to_change(const EndpointName& name);
+  Endpoint& find_or_add(const EndpointName& name);
+  void erase(const EndpointName& name);
+
   std::string domain_;
   std::chrono::seconds lease_;
   std::chrono::seconds clock_{};
-  std::size_t next_bucket_ = 0;  // to be looked at for leases
-  std::size_t due_buckets_ = 0;  // from there on
-  std::unordered_map<EndpointName, Endpoint> endpoints_;
+  std::size_t next_entry_ = 0;   // to be looked at for leases
+  std::size_t due_entries_ = 0;  // from there on
+  std::deque<Entry> entries_;
+  std::vector<Entry*> free_entries_;
+  boost::unordered_flat_set<Entry*, HashName, EqualName> names_;
 };
 
 /// Whether a peer can be sent there: a port, and an address that is neither unspecified nor multicast.
