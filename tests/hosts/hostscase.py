@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import time
 from pathlib import Path
 
 from hosts.world import World
@@ -13,6 +14,16 @@ from support.suite import TestCase
 MIB = 1 << 20
 # A break is over when the transfer goes on: detection of silence, retries and a new handshake on a busy machine.
 RECOVERY_LIMIT_S = 60
+# In these states data flows.
+FLOWING = ("active", "moving")
+# Of a stream that has stopped no more arrives than its receiver's side held (`buffer`, 1 MiB) or had on its way, ...
+HELD_BYTES = 2 * MIB
+# ... when far more than both sides' buffers waits to be sent, ...
+AHEAD_BYTES = 16 * MIB
+# ... and nothing has moved for this long.
+STILL_S = 0.5
+# What one write of carry.py's, which may be done but not counted yet, has at most (its --largest).
+LARGEST_WRITE_BYTES = 256 * 1024
 
 
 class HostsTestCase(TestCase):
@@ -157,6 +168,12 @@ class CatIn:
     def flow_to(self, mark):
         self.feeder.flow_to(mark)
 
+    def carried(self):
+        return self.feeder.carried()
+
+    def running(self):
+        return self.process.poll() is None
+
     def result(self, limit_s=SOON_S):
         fed = self.feeder.result(limit_s)
         return {**fed, "sha256": summed(self.process, limit_s)}
@@ -180,6 +197,37 @@ def at_marks(transfers, count):
         yield number
 
 
+def stands_still(*transfers):
+    """Waits until the writers of a session that has stopped wait, though they have more, and nothing arrives."""
+    before = [transfer.arrived() for transfer in transfers]
+    for transfer, arrived in zip(transfers, before):
+        transfer.flow_to(arrived + AHEAD_BYTES)
+
+    def where():
+        return [(transfer.sender.carried(), transfer.arrived()) for transfer in transfers]
+    seen, since, end = where(), time.monotonic(), time.monotonic() + SOON_S
+    while time.monotonic() < since + STILL_S:
+        time.sleep(0.02)
+        if where() != seen:
+            seen, since = where(), time.monotonic()
+        if since > end:
+            raise Late(f"not within {SOON_S} s: the stream stands still, at {seen}")
+    for transfer, arrived, (written, arrived_since) in zip(transfers, before, seen):
+        if not (transfer.sender.running() and transfer.receiver.running()):
+            raise AssertionError(f"{transfer.sender} or {transfer.receiver} has ended without a connection")
+        if arrived_since > arrived + HELD_BYTES or written >= min(arrived + AHEAD_BYTES, transfer.size):
+            raise AssertionError(f"the stream has not stopped at {arrived}: {written} written, {arrived_since} arrived")
+
+
+def after_all_written(exchange):
+    """A mark in each direction of an Exchange: what arrives beyond it is written from now on."""
+    return [sender.carried() + LARGEST_WRITE_BYTES for sender, _ in exchange.pairs]
+
+
+def passed(exchange, marks):
+    return all(arrived > mark for arrived, mark in zip(exchange.arrived(), marks))
+
+
 def connected(world):
     """The connections that carry something between A and B now; waits until there is one."""
     return wait_until(lambda: world.a.connections(world.b), "A and B are connected", RECOVERY_LIMIT_S)
@@ -199,7 +247,11 @@ def wait_gone(world, connections):
     wait_until(lambda: gone(world, connections), f"{connections} are given up", RECOVERY_LIMIT_S)
 
 
+def flows(session):
+    return state_word(session) in FLOWING
+
+
 def not_active(*sessions):
     """Waits until these sessions have noticed that there is no connection."""
     for session in sessions:
-        wait_until(lambda s=session: state_word(s) != "active", f"{session} notices the break", SOON_S)
+        wait_until(lambda s=session: not flows(s), f"{session} notices the break", SOON_S)

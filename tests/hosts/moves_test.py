@@ -1,7 +1,8 @@
 """Random moves of one end or both while data goes both ways: other links, addresses, families, another name server.
 
 A, B and the hosts of the name server, C and D, are in two networks, between which C routes. After each move there is a
-path between A and B, and one to the name server, which DNS knows; bytes must arrive again in both directions.
+path between A and B, and one to the name server, which DNS knows; bytes that are written then must arrive in both
+directions.
 
   --full      500 moves; nothing may stand still for more than 5 s after one (on a machine with nothing else to do)
   --moves N   so many; default 25
@@ -18,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import dns  # noqa: E402
-from hosts.hostscase import RECOVERY_LIMIT_S  # noqa: E402
+from hosts.hostscase import RECOVERY_LIMIT_S, after_all_written, passed  # noqa: E402
 from hosts.world import DOMAIN, SNS_PORT, Host, World  # noqa: E402
 from support import suite  # noqa: E402
 from support.daemon import Daemon, Program  # noqa: E402
@@ -197,8 +198,8 @@ class Moves(suite.TestCase):
         counts, taken = collections.Counter(), []
         for number in range(1, COUNT + 1):
             what = self.move(counts)
-            began, before = time.monotonic(), exchange.arrived()
-            while not all(now > then for now, then in zip(exchange.arrived(), before)):
+            began, marks = time.monotonic(), after_all_written(exchange)
+            while not passed(exchange, marks):
                 exchange.watch()
                 if time.monotonic() > began + RECOVERY_LIMIT_S:
                     raise Late(f"move {number} ({what}): no bytes in both directions for {RECOVERY_LIMIT_S} s: "

@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from hosts.hostscase import MIB, RECOVERY_LIMIT_S, HostsTestCase  # noqa: E402
+from hosts.hostscase import MIB, RECOVERY_LIMIT_S, HostsTestCase, after_all_written, passed  # noqa: E402
 from hosts.world import Host, World  # noqa: E402
 from support import suite  # noqa: E402
 from support.exchange import POLL_S, Exchange  # noqa: E402
@@ -98,10 +98,11 @@ class Disturber(threading.Thread):
         self.check()
 
     def until_it_goes_on(self):
-        """Waits until something arrives in both directions: a session goes on however fast it is disturbed."""
-        before, end = self.exchange.arrived(), time.monotonic() + RECOVERY_LIMIT_S
+        """Waits until what is written from now on arrives in both directions: a session goes on however fast it is
+        disturbed."""
+        marks, end = after_all_written(self.exchange), time.monotonic() + RECOVERY_LIMIT_S
         while not self.ended.is_set():
-            if all(now > then for now, then in zip(self.exchange.arrived(), before)):
+            if passed(self.exchange, marks):
                 return
             if time.monotonic() > end:
                 raise Late(f"{type(self).__name__}: no bytes in both directions for {RECOVERY_LIMIT_S} s, after "
