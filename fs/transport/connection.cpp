@@ -1,7 +1,6 @@
 // The beginning of a connection and the way in; connection_output.cpp and connection_close.cpp have the rest.
 #include "fs/transport/connection.hpp"
 
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -141,7 +140,7 @@ void SecureConnection::start_handshake(Socket socket, std::unique_ptr<Handshake>
   boost::system::error_code error;
   socket_.non_blocking(true, error);
   socket_.set_option(Tcp::no_delay(true), error);
-  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &tcp_user_timeout_ms, sizeof(int));
+  set_user_timeout(tcp_user_timeout_ms);
   local_endpoint_ = plain(socket_.local_endpoint(error));
   remote_endpoint_ = plain(socket_.remote_endpoint(error));
   start_timer(handshake_timeout_ms);
@@ -192,6 +191,7 @@ void SecureConnection::finish_vetting(const std::string& why) {
   make_handshake_ = nullptr;
   if (race_) race_->cancel();
   race_.reset();
+  set_user_timeout(open_user_timeout_ms);
   state_ = State::open;
   if (on_proven_) {
     std::exchange(on_proven_, nullptr)(true);

@@ -29,8 +29,11 @@ namespace sessionfs::fs {
 
 namespace asio = boost::asio;
 
-/// Bytes sent and not acknowledged for this long break the connection (tcp(7), TCP_USER_TIMEOUT).
-inline constexpr int tcp_user_timeout_ms = 3000;
+/// While a connection is open its owner decides how long the peer may say nothing. The kernel breaks it only when bytes
+/// were not acknowledged for this long (tcp(7), TCP_USER_TIMEOUT), which is no less than any owner's limit ...
+inline constexpr std::chrono::milliseconds open_user_timeout_ms = std::chrono::hours(1);
+/// ... and after this before it is open, and when it is closing or closed, with bytes that the kernel still holds.
+inline constexpr std::chrono::milliseconds tcp_user_timeout_ms{3000};
 /// Time for a TLS handshake and for vetting the peer, of both roles.
 inline constexpr std::chrono::milliseconds handshake_timeout_ms{5000};
 /// A dialler goes on to its next address when one has not answered for this long (RFC 8305, section 5) ...
@@ -179,6 +182,7 @@ class SecureConnection : public std::enable_shared_from_this<SecureConnection> {
   void start_closing(CloseReason reason, std::string why);
   void linger();
   [[nodiscard]] std::size_t unacknowledged_bytes();
+  void set_user_timeout(std::chrono::milliseconds limit);
   void start_timer(std::chrono::milliseconds after);
   void handle_timer();
   /// Tells the owner, once, from the loop.

@@ -1,6 +1,9 @@
 // The end of a connection, in order or at once.
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -32,6 +35,7 @@ void SecureConnection::abort() {
 
 void SecureConnection::start_closing(CloseReason reason, std::string why) {
   state_ = State::flushing;
+  set_user_timeout(tcp_user_timeout_ms);
   close_reason_ = reason;
   close_why_ = std::move(why);
   last_unacknowledged_ = unacknowledged_bytes();
@@ -53,6 +57,11 @@ std::size_t SecureConnection::unacknowledged_bytes() {
   int in_kernel = 0;
   if (::ioctl(socket_.native_handle(), SIOCOUTQ, &in_kernel) != 0) in_kernel = 0;
   return output_.size() + static_cast<std::size_t>(in_kernel);
+}
+
+void SecureConnection::set_user_timeout(std::chrono::milliseconds limit) {
+  const auto limit_ms = static_cast<unsigned>(limit.count());
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);
 }
 
 void SecureConnection::start_timer(std::chrono::milliseconds after) {
@@ -99,6 +108,7 @@ void SecureConnection::close(CloseReason reason, std::string why) {
 void SecureConnection::forget_socket() {
   ++round_;
   timer_.cancel();
+  if (socket_.is_open()) set_user_timeout(tcp_user_timeout_ms);  // of what the kernel still delivers
   boost::system::error_code ignored;
   socket_.close(ignored);
   output_.clear();

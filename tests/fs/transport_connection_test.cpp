@@ -2,12 +2,15 @@
 #include <deque>
 #include <random>
 
+#include "fs/config.hpp"
 #include "tests/fs/transport_fixture.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
 using Connection = TransportTest;
+
+static_assert(open_user_timeout_ms >= max_duration, "a configured limit of silence would have no effect");
 
 TEST_F(Connection, ProvesBothNames) {
   connect();

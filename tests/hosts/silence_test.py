@@ -4,15 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts.hostscase import MIB, HostsTestCase, Transfer, at_marks, connected, not_active, wait_gone  # noqa: E402
 from support import suite  # noqa: E402
-from support.daemon import opened, read_exactly  # noqa: E402
+from support.daemon import opened, read_exactly, state_word  # noqa: E402
 from support.processes import SOON_S, shell_ok, start, wait_blocked, wait_until  # noqa: E402
 
 SIZE = 64 * MIB
+STOPPED_S = 5  # longer than the default of silence_limit
 
 
 class Silence(HostsTestCase):
@@ -136,6 +138,28 @@ class Silence(HostsTestCase):
         shell_ok('printf two > "$F"', F=ours)
         with opened(theirs, os.O_RDONLY) as data:
             self.assertEqual(read_exactly(data, 7), b"one two")
+        self.end(ours, theirs)
+
+
+class Patience(HostsTestCase):
+    # The sessions' buffers hold more than the kernels', so that the kernel, too, waits for the peer.
+    config = 'silence_limit = "60s"\nidle_silence_limit = "60s"\nbuffer = "32MiB"\n'
+
+    def test_a_silence_shorter_than_the_limit_breaks_nothing(self):
+        ours, theirs = self.session()
+        transfer = Transfer(self.world, ours, theirs, SIZE)
+        next(at_marks([transfer], 1))
+        before = connected(self.world)
+        transfer.flow_to(SIZE)
+        self.b.daemon.signal(signal.SIGSTOP)
+        try:
+            time.sleep(STOPPED_S)
+            self.assertEqual(state_word(ours), "active")
+        finally:
+            self.b.daemon.signal(signal.SIGCONT)
+        transfer.result()
+        self.assertEqual(connected(self.world), before)
+        self.assertNotIn("pause:", self.at_a.status() + self.at_b.status())
         self.end(ours, theirs)
 
 
