@@ -104,14 +104,24 @@ void read_key(const std::filesystem::path& file, const toml::key& key, const tom
   } else if (name == "silence_limit") {
     config.silence_limits.unacked = duration_of(file, key, node, least_silence_limit, "500ms to 60min, like \"3s\"");
   } else if (name == "idle_silence_limit") {
-    config.silence_limits.idle = duration_of(
-        file, key, node, std::chrono::duration_cast<std::chrono::milliseconds>(least_idle_silence_limit),
-        "10s to 60min, like \"15s\"");
+    config.silence_limits.idle =
+        duration_of(file, key, node, std::chrono::duration_cast<std::chrono::milliseconds>(least_idle_silence_limit),
+                    "10s to 60min, like \"15s\"");
   } else if (name == "sns") {
     read_sns(file, node, config);
   } else {
     fail(file, node, std::string(name) + " is no key of the configuration");
   }
+}
+
+// What a key alone does not show.
+void check_together(const std::filesystem::path& file, const toml::table& table, const Config& config) {
+  const toml::node* limit = table.get("silence_limit");
+  if (limit != nullptr && config.silence_limits.unacked > config.silence_limits.idle)
+    fail(file, *limit, "silence_limit is longer than idle_silence_limit");
+  const toml::node* endpoint = table.get("endpoint");
+  if (endpoint != nullptr && config.endpoint.domain() != config.domain)
+    fail(file, *endpoint, "endpoint " + config.endpoint.str() + " is not of the domain " + config.domain);
 }
 
 // A host name that is no valid object of an endpoint's name is made one.
@@ -154,15 +164,12 @@ Config Config::load(const std::optional<std::filesystem::path>& file) {
     try {
       const toml::table table = toml::parse_file(path.string());
       for (const auto& [key, value] : table) read_key(path, key, value, config);
+      check_together(path, table, config);
     } catch (const toml::parse_error& error) {
       fail(path, error.source().begin, std::string(error.description()));
     }
   }
-  if (config.silence_limits.unacked > config.silence_limits.idle)
-    throw ConfigError(path.string() + ": silence_limit is longer than idle_silence_limit");
   if (config.endpoint.empty()) config.endpoint = host_endpoint(config.domain);
-  if (config.endpoint.domain() != config.domain)
-    throw ConfigError(path.string() + ": endpoint " + config.endpoint.str() + " is not of the domain " + config.domain);
   return config;
 }
 

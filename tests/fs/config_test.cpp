@@ -99,7 +99,8 @@ TEST_F(ConfigTest, SilenceLimits) {
             std::chrono::minutes(1));
   refuses("silence_limit = \"499ms\"\n", 1, "silence_limit");
   refuses("\nidle_silence_limit = \"9s\"\n", 2, "idle_silence_limit");
-  EXPECT_THROW(load("silence_limit = \"16s\"\n"), ConfigError) << "longer than idle_silence_limit";
+  refuses("\nsilence_limit = \"16s\"\n", 2, "silence_limit is longer than idle_silence_limit");
+  refuses("idle_silence_limit = \"20s\"\n\nsilence_limit = \"21s\"\n", 3, "silence_limit");
 }
 
 TEST_F(ConfigTest, BadKeysAndValuesAreNamedWithTheirLine) {
@@ -125,7 +126,8 @@ TEST_F(ConfigTest, AnErrorIsOneLineWhateverItNames) {
 }
 
 TEST_F(ConfigTest, TheDefaultEndpointBelongsToTheDomain) {
-  EXPECT_THROW(load("domain = \"a.net\"\nendpoint = \"x@b.net\"\n"), ConfigError);
+  refuses("domain = \"a.net\"\nendpoint = \"x@b.net\"\n", 2, "endpoint");
+  refuses("endpoint = \"x@b.net\"\n", 1, "endpoint");
 }
 
 TEST_F(ConfigTest, AFileThatIsNamedMustBeThere) { EXPECT_THROW(Config::load(path_), ConfigError); }
