@@ -43,15 +43,11 @@ int Paths::rebind(const EndpointName& endpoint, const std::optional<std::string>
   const auto choice = choices_.find(endpoint);
   if (choice == choices_.end()) return ESTALE;
   if (interface) {
-    const Interface* wanted = find(*interface);
-    if (wanted == nullptr) {
+    if (find(*interface) == nullptr) {
       why = "rebind: there is no interface " + *interface + "; status of the mount lists those there are";
       return ENODEV;
     }
-    // One without a carrier may have one again; what the policy forbids stays forbidden.
-    Interface ready = *wanted;
-    ready.carrier = true;
-    if (const auto fault = choice->second.policy().why_not(ready); !fault.empty() && wanted->carrier) {
+    if (const auto fault = why_never(choice->second.policy(), *interface); !fault.empty()) {
       why = "rebind: " + *interface + " " + fault + "; change the policy, or choose another interface";
       return EACCES;
     }
@@ -87,6 +83,15 @@ std::vector<Interface> Paths::interfaces(const Policy& policy) const {
 
 bool Paths::is_own(const Address& address) const {
   return address.is_loopback() || links_.interface_of(address).has_value();
+}
+
+std::string Paths::why_never(const Policy& policy, const std::string& interface) const {
+  auto all = interfaces(policy);
+  const auto wanted = std::ranges::find(all, interface, &Interface::name);
+  if (wanted == all.end()) return "leads to no other host, and is used only when the policy prefers it";
+  if (!wanted->carrier) wanted->speed_mbits = UINT32_MAX;  // it is not known yet
+  wanted->carrier = wanted->ipv4 = wanted->ipv6 = true;
+  return policy.why_not(*wanted);
 }
 
 std::vector<Paths::Address> Paths::addresses(const EndpointName& endpoint) const {

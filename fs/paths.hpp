@@ -60,6 +60,8 @@ class Paths {
   [[nodiscard]] const Interface* find(const std::string& interface) const;
   /// What an endpoint has to choose from.
   [[nodiscard]] std::vector<Interface> interfaces(const Policy& policy) const;
+  /// Why the policy keeps an endpoint from an interface, whatever carrier and addresses it may get; empty: it does not.
+  [[nodiscard]] std::string why_never(const Policy& policy, const std::string& interface) const;
   void links_changed();
   /// Tells of what has changed, and waits for the next moment at which something may.
   void settle();
