@@ -108,25 +108,30 @@ LinkKind kind_of(int fd, rtnl_link* link, const std::string& name, unsigned inde
   return is_wireless ? LinkKind::wireless : LinkKind::wired;
 }
 
-std::optional<LinkAddress> address_of(rtnl_addr* entry) {
-  const nl_addr* local = rtnl_addr_get_local(entry);
-  if (local == nullptr || (rtnl_addr_get_flags(entry) & unusable_address) != 0) return std::nullopt;
-  const void* bytes = nl_addr_get_binary_addr(local);
-  const auto bits = static_cast<unsigned>(rtnl_addr_get_prefixlen(entry));
-  const bool deprecated = (rtnl_addr_get_flags(entry) & IFA_F_DEPRECATED) != 0;
-  if (rtnl_addr_get_family(entry) == AF_INET && nl_addr_get_len(local) == 4) {
+// Null is none. `index`: of the link that a link-local one belongs to.
+std::optional<Address> plain(const nl_addr* address, unsigned index) {
+  if (address == nullptr) return std::nullopt;
+  const void* bytes = nl_addr_get_binary_addr(address);
+  if (nl_addr_get_family(address) == AF_INET && nl_addr_get_len(address) == 4) {
     asio::ip::address_v4::bytes_type v4;
     std::memcpy(v4.data(), bytes, v4.size());
-    return LinkAddress{asio::ip::address_v4(v4), bits, deprecated};
+    return asio::ip::address_v4(v4);
   }
-  if (rtnl_addr_get_family(entry) == AF_INET6 && nl_addr_get_len(local) == 16) {
+  if (nl_addr_get_family(address) == AF_INET6 && nl_addr_get_len(address) == 16) {
     asio::ip::address_v6::bytes_type v6;
     std::memcpy(v6.data(), bytes, v6.size());
-    const asio::ip::address_v6 address(v6);
-    const auto scope = address.is_link_local() ? static_cast<unsigned>(rtnl_addr_get_ifindex(entry)) : 0;
-    return LinkAddress{asio::ip::address_v6(v6, scope), bits, deprecated};
+    const bool of_the_link = asio::ip::address_v6(v6).is_link_local();
+    return asio::ip::address_v6(v6, of_the_link ? index : 0);
   }
   return std::nullopt;
+}
+
+std::optional<LinkAddress> address_of(rtnl_addr* entry) {
+  if ((rtnl_addr_get_flags(entry) & unusable_address) != 0) return std::nullopt;
+  const auto local = plain(rtnl_addr_get_local(entry), static_cast<unsigned>(rtnl_addr_get_ifindex(entry)));
+  if (!local) return std::nullopt;
+  const bool deprecated = (rtnl_addr_get_flags(entry) & IFA_F_DEPRECATED) != 0;
+  return LinkAddress{*local, static_cast<unsigned>(rtnl_addr_get_prefixlen(entry)), deprecated};
 }
 
 bool is_local(const Address& address) {
@@ -146,30 +151,34 @@ bool is_default_route(const nlmsghdr& message) {
          route->rtm_table == RT_TABLE_MAIN;
 }
 
-int add_default_route(nl_msg* message, void* links) {
+using Gateways = std::map<unsigned, std::set<Address>>;  // of each link that has a default route, by its index
+
+int add_default_route(nl_msg* message, void* gateways) {
   if (!is_default_route(*nlmsg_hdr(message))) return NL_OK;
   rtnl_route* route = nullptr;
   if (rtnl_route_parse(nlmsg_hdr(message), &route) < 0) return NL_SKIP;
   for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i) {
-    const int index = rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i));
-    static_cast<std::set<unsigned>*>(links)->insert(static_cast<unsigned>(index));
+    rtnl_nexthop* hop = rtnl_route_nexthop_n(route, i);
+    const auto index = static_cast<unsigned>(rtnl_route_nh_get_ifindex(hop));
+    const nl_addr* gateway = rtnl_route_nh_get_gateway(hop);
+    if (gateway == nullptr) gateway = rtnl_route_nh_get_via(hop);  // of the other family
+    (*static_cast<Gateways*>(gateways))[index].insert(plain(gateway, index).value_or(Address()));
   }
   rtnl_route_put(route);
   return NL_OK;
 }
 
-// The links that have one; nothing when the kernel could not be asked. A host may have a million other routes: libnl
-// would look each of them up in a list of them.
-std::optional<std::set<unsigned>> default_routes(nl_sock* socket) {
-  std::set<unsigned> links;
+// Nothing when the kernel could not be asked. A host may have a million other routes: libnl would look each of them up
+// in a list of them.
+std::optional<Gateways> default_routes(nl_sock* socket) {
+  Gateways gateways;
   const Callbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
   rtmsg question{};
-  if (callbacks == nullptr ||
-      nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, add_default_route, &links) < 0 ||
+  if (callbacks == nullptr || nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, add_default_route, &gateways) < 0 ||
       nl_send_simple(socket, RTM_GETROUTE, NLM_F_DUMP, &question, sizeof question) < 0 ||
       nl_recvmsgs(socket, callbacks.get()) < 0)
     return std::nullopt;
-  return links;
+  return gateways;
 }
 
 // What there is now; nothing when the kernel could not be asked.
@@ -193,7 +202,8 @@ std::optional<std::vector<Link>> dump(nl_sock* socket, int ioctl_socket) {
     link.interface.carrier = (rtnl_link_get_flags(entry) & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
     link.interface.speed_mbits = speed_of(ioctl_socket, link.interface.name);
     link.interface.metered = link.interface.kind == LinkKind::cellular;
-    link.default_route = routes->contains(index);
+    if (const auto found = routes->find(index); found != routes->end())
+      link.gateways.assign(found->second.begin(), found->second.end());
   });
   for_each<rtnl_addr>(address_cache.get(), [&](rtnl_addr* entry) {
     const auto link = links.find(static_cast<unsigned>(rtnl_addr_get_ifindex(entry)));
@@ -347,7 +357,7 @@ std::vector<std::string> LinkWatch::text() const {
     std::string line = interface.name + (interface.carrier ? " up " : " down ") + std::string(name_of(interface.kind));
     if (interface.speed_mbits > 0) line += " " + std::to_string(interface.speed_mbits) + "Mbit/s";
     if (interface.metered) line += " metered";
-    if (link.default_route) line += " default-route";
+    if (!link.gateways.empty()) line += " default-route";
     for (const auto& each : link.addresses) {
       line += " " + each.address.to_string();
       if (each.deprecated) line += "(deprecated)";

@@ -43,7 +43,8 @@ struct Link {
   Interface interface;  // cellular ones count as metered: no source tells it for all others
   unsigned index = 0;
   std::vector<LinkAddress> addresses;  // that can be used; those others can reach come first
-  bool default_route = false;
+  // Of its default routes, in ascending order; unspecified: the route needs none. Empty: there is no default route.
+  std::vector<boost::asio::ip::address> gateways;
 
   friend bool operator==(const Link&, const Link&) = default;
 };

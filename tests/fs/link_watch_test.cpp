@@ -126,7 +126,7 @@ TEST_F(LinkWatchTest, DefaultRoutesComeAndGo) {
   ip("address add 10.0.1.1/24 dev v1");
   ip("address add fd00::1/64 dev v0");
   start();
-  const auto routed = [&] { return find("v0")->default_route; };
+  const auto routed = [&] { return !find("v0")->gateways.empty(); };
   EXPECT_FALSE(routed());
   ip("route add 10.9.0.0/16 via 10.0.0.2");
   ip("route add default via 10.0.0.2 table 77");
@@ -141,7 +141,30 @@ TEST_F(LinkWatchTest, DefaultRoutesComeAndGo) {
   ip("-6 route delete default");
   wait_until([&] { return !routed(); }, "the default route of IPv6 is gone");
   ip("route add default nexthop via 10.0.0.2 nexthop via 10.0.1.2");
-  wait_until([&] { return routed() && find("v1")->default_route; }, "both ways of a default route are seen");
+  wait_until([&] { return routed() && !find("v1")->gateways.empty(); }, "both ways of a default route are seen");
+}
+
+TEST_F(LinkWatchTest, AnotherGatewayIsAChange) {
+  add_cable();
+  ip("address add 10.0.0.1/24 dev v0");
+  ip("address add fd00::1/64 dev v0");
+  ip("route add default via 10.0.0.2");
+  ip("-6 route add default via fd00::2");
+  start();
+  settle();
+  const auto gateways = [&] { return find("v0")->gateways; };
+  EXPECT_EQ(gateways(), Addresses({address("10.0.0.2"), address("fd00::2")}));
+  EXPECT_EQ(calls_for([] { ip("route replace default via 10.0.0.2"); }), 0U) << "it is the same";
+  EXPECT_EQ(calls_for([] { ip("route replace default via 10.0.0.3"); }), 1U);
+  EXPECT_EQ(gateways(), Addresses({address("10.0.0.3"), address("fd00::2")}));
+  EXPECT_EQ(calls_for([] { ip("-6 route replace default via fe80::3 dev v0"); }), 1U);
+  EXPECT_EQ(gateways(), Addresses({address("10.0.0.3"), address("fe80::3%v0")}));
+  EXPECT_EQ(calls_for([] { ip("-4 route replace default via inet6 fe80::4 dev v0"); }), 1U);
+  EXPECT_EQ(gateways(), Addresses({address("fe80::3%v0"), address("fe80::4%v0")}));
+  EXPECT_EQ(calls_for([] { ip("route replace default dev v0"); }), 1U);
+  EXPECT_EQ(gateways(), Addresses({Address(), address("fe80::3%v0")})) << "what needs none";
+  EXPECT_EQ(calls_for([] { ip("route add default via 10.0.0.2 metric 9"); }), 1U) << "another one beside it";
+  EXPECT_EQ(gateways().size(), 3U);
 }
 
 // --- addresses --------------------------------------------------------------------------------------------------
