@@ -224,17 +224,6 @@ std::optional<std::vector<Link>> dump(nl_sock* socket, int ioctl_socket) {
   return result;
 }
 
-bool same_prefix(const Address& one, const Address& other, unsigned bits) {
-  if (one.is_v4() != other.is_v4()) return false;
-  const auto equal = [bits](const auto& a, const auto& b) {
-    for (unsigned i = 0; i < 8 * a.size() && i < bits; ++i)
-      if (((a[i / 8] ^ b[i / 8]) & (0x80 >> i % 8)) != 0) return false;
-    return true;
-  };
-  return one.is_v4() ? equal(one.to_v4().to_bytes(), other.to_v4().to_bytes())
-                     : equal(one.to_v6().to_bytes(), other.to_v6().to_bytes());
-}
-
 LinkWatch::Socket connected() {
   LinkWatch::Socket socket(nl_socket_alloc());
   if (socket != nullptr && nl_connect(socket.get(), NETLINK_ROUTE) == 0) return socket;
@@ -341,13 +330,6 @@ std::optional<std::string> LinkWatch::interface_of(const Address& address) const
     if (std::ranges::find(link.addresses, plain, &LinkAddress::address) != link.addresses.end())
       return link.interface.name;
   return std::nullopt;
-}
-
-bool LinkWatch::is_near(const std::string& interface, const Address& address) const {
-  const auto link = std::ranges::find_if(links_, [&](const Link& each) { return each.interface.name == interface; });
-  return link != links_.end() && std::ranges::any_of(link->addresses, [&](const LinkAddress& own) {
-           return same_prefix(own.address, address, own.prefix_bits);
-         });
 }
 
 std::vector<std::string> LinkWatch::text() const {

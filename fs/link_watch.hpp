@@ -65,8 +65,6 @@ class LinkWatch {
   /// of loopback alone.
   [[nodiscard]] std::vector<boost::asio::ip::address> addresses(const std::vector<std::string>& names, bool ipv4,
                                                                 bool ipv6) const;
-  /// Whether `address` is on the link itself, with no router between.
-  [[nodiscard]] bool is_near(const std::string& interface, const boost::asio::ip::address& address) const;
   /// The name of the link that has `address` (an IPv4 one as IPv6, too); nothing when none has.
   [[nodiscard]] std::optional<std::string> interface_of(const boost::asio::ip::address& address) const;
   /// A line for each link, for people.

@@ -4,6 +4,10 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <chrono>
+#include <iterator>
+#include <ranges>
+
+#include "fs/ways.hpp"
 
 namespace sessionfs::fs {
 namespace {
@@ -64,10 +68,10 @@ const LinkChoice& Paths::of(const EndpointName& endpoint) const {
   return found == choices_.end() ? default_ : found->second;
 }
 
-const Interface* Paths::find(const std::string& interface) const {
+const Link* Paths::find(const std::string& interface) const {
   const auto found =
       std::ranges::find_if(links_.links(), [&](const auto& link) { return link.interface.name == interface; });
-  return found == links_.links().end() ? nullptr : &found->interface;
+  return found == links_.links().end() ? nullptr : &*found;
 }
 
 // By the loopback interface others are reached only when there is no other one, or the policy says so.
@@ -81,10 +85,6 @@ std::vector<Interface> Paths::interfaces(const Policy& policy) const {
   return all;
 }
 
-bool Paths::is_own(const Address& address) const {
-  return address.is_loopback() || links_.interface_of(address).has_value();
-}
-
 std::string Paths::why_never(const Policy& policy, const std::string& interface) const {
   auto all = interfaces(policy);
   const auto wanted = std::ranges::find(all, interface, &Interface::name);
@@ -94,33 +94,30 @@ std::string Paths::why_never(const Policy& policy, const std::string& interface)
   return policy.why_not(*wanted);
 }
 
+bool Paths::is_own(const Address& address) const {
+  return address.is_loopback() || links_.interface_of(address).has_value();
+}
+
 std::vector<Paths::Address> Paths::addresses(const EndpointName& endpoint) const {
   const LinkChoice& choice = of(endpoint);
   return links_.addresses(choice.order(), choice.policy().allows_ipv4(), choice.policy().allows_ipv6());
 }
 
 std::vector<Way> Paths::ways(const EndpointName& endpoint, const std::vector<Endpoint>& peer, bool move) const {
-  auto names = of(endpoint).order();
-  names.resize(std::min(names.size(), move ? 1 : max_interfaces_tried));
   const Policy& policy = of(endpoint).policy();
   std::vector<Way> ways;
+  std::vector<Endpoint> others;
   for (const auto& address : peer) {
     // What stays on this host goes by no interface.
-    if (is_own(address.address())) {
+    if (is_own(address.address()))
       ways.emplace_back(address);
-      continue;
-    }
-    const bool v4 = address.address().is_v4();
-    if (!(v4 ? policy.allows_ipv4() : policy.allows_ipv6())) continue;
-    for (const auto& name : names) {
-      const Interface* interface = find(name);
-      if (interface != nullptr && (v4 ? interface->ipv4 : interface->ipv6)) ways.emplace_back(address, name);
-    }
+    else if (address.address().is_v4() ? policy.allows_ipv4() : policy.allows_ipv6())
+      others.push_back(address);
   }
-  // A neighbour is reached at once, or is not there; what goes by a router may be lost without a word.
-  std::ranges::stable_sort(ways, {}, [&](const Way& way) {
-    return !way.interface.empty() && !links_.is_near(way.interface, way.address.address());
-  });
+  std::vector<const Link*> links;
+  for (const auto& name : of(endpoint).order() | std::views::take(move ? 1 : max_interfaces_tried))
+    if (const Link* link = find(name)) links.push_back(link);
+  std::ranges::move(ways_by(links, others), std::back_inserter(ways));
   return ways;
 }
 

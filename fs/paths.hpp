@@ -41,7 +41,7 @@ class Paths {
 
   // --- what they may use now --------------------------------------------------------------------------------------
   [[nodiscard]] std::vector<Address> addresses(const EndpointName& endpoint) const;
-  /// How to reach a peer at one of `peer`, best first; `move`: by the best interface alone.
+  /// How to reach a peer at one of `peer`, best first (see ways_by()); `move`: by the best interface alone.
   [[nodiscard]] std::vector<Way> ways(const EndpointName& endpoint, const std::vector<Endpoint>& peer, bool move) const;
   enum class Carries : std::uint8_t { no, yes, best };
   /// What a connection of the endpoint's is worth.
@@ -57,7 +57,7 @@ class Paths {
  private:
   [[nodiscard]] const LinkChoice& of(const EndpointName& endpoint) const;
   [[nodiscard]] bool is_own(const Address& address) const;
-  [[nodiscard]] const Interface* find(const std::string& interface) const;
+  [[nodiscard]] const Link* find(const std::string& interface) const;
   /// What an endpoint has to choose from.
   [[nodiscard]] std::vector<Interface> interfaces(const Policy& policy) const;
   /// Why the policy keeps an endpoint from an interface, whatever carrier and addresses it may get; empty: it does not.

@@ -232,22 +232,6 @@ TEST_F(LinkWatchTest, WhoseAnAddressIs) {
   EXPECT_EQ(watch_->interface_of(Address()), std::nullopt);
 }
 
-TEST_F(LinkWatchTest, WhatIsOnTheLinkItself) {
-  add_cable();
-  ip("address add 10.0.0.1/23 dev v0");
-  ip("address add fd00::1/64 dev v0");
-  ip("address add 10.9.0.1/32 dev v1");
-  start();
-  EXPECT_TRUE(watch_->is_near("v0", address("10.0.1.255")));
-  EXPECT_FALSE(watch_->is_near("v0", address("10.0.2.0")));
-  EXPECT_TRUE(watch_->is_near("v0", address("fd00::ffff")));
-  EXPECT_FALSE(watch_->is_near("v0", address("fd00:0:0:1::1")));
-  EXPECT_FALSE(watch_->is_near("v1", address("10.0.0.2")));
-  EXPECT_TRUE(watch_->is_near("v1", address("10.9.0.1")));
-  EXPECT_FALSE(watch_->is_near("v1", address("10.9.0.0")));
-  EXPECT_FALSE(watch_->is_near("no such", address("10.0.0.2")));
-}
-
 TEST_F(LinkWatchTest, DeprecatedAddressesAreOursButNotGivenToOthers) {
   add_cable();
   ip("address add fd00::1/64 dev v0 preferred_lft 0");
