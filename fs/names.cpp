@@ -211,10 +211,9 @@ void Names::join(const std::string& token, std::function<void(int error, const s
   sns::join(io_, *parsed, ended, sns::default_call_timeout, key);
 }
 
-std::vector<Names::Route> Names::routes() const {
-  std::vector<Route> routes;
-  for (const auto& link : paths_.links().links())
-    if (link.default_route) routes.emplace_back(link.index, link.interface.carrier, link.addresses);
+std::vector<Link> Names::routes() const {
+  auto routes = paths_.links().links();
+  std::erase_if(routes, [](const Link& link) { return link.gateways.empty(); });
   return routes;
 }
 

@@ -90,16 +90,8 @@ class Names {
 
   [[nodiscard]] Foreign make_foreign(const std::string& domain, const sns::Certificate& ca);
   bool make_room();
-  /// A link by which others than its neighbours are reached.
-  struct Route {
-    unsigned link = 0;
-    bool carrier = false;
-    std::vector<LinkAddress> addresses;
-
-    friend bool operator==(const Route&, const Route&) = default;
-  };
-
-  [[nodiscard]] std::vector<Route> routes() const;
+  /// The links by which others than their neighbours are reached.
+  [[nodiscard]] std::vector<Link> routes() const;
   void start_local();
   void use(const sns::Membership& membership);
   [[nodiscard]] std::filesystem::path membership_file() const;
@@ -109,7 +101,7 @@ class Names {
   const Config& config_;
   std::filesystem::path state_;
   const Paths& paths_;
-  std::vector<Route> routes_;
+  std::vector<Link> routes_;
   std::uint16_t port_ = 0;
   std::string mountpoint_;
   Authorities& authorities_;
