@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "fs/mount.hpp"
 #include "fs/operations.hpp"
@@ -49,6 +51,8 @@ struct OpenDirectory {
     mode_t mode;
   };
   std::vector<Entry> entries;
+  std::function<int(std::vector<Entry>&)> fill;  // returns an errno
+  bool read = false;
 };
 
 }  // namespace
@@ -301,44 +305,51 @@ void Operations::part_with(const Resident& resident, const std::shared_ptr<Sessi
 
 void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   auto directory = std::make_unique<OpenDirectory>();
-  auto& entries = directory->entries;
-  entries.push_back({".", inode, directory_mode});
-  entries.push_back({"..", 1, directory_mode});
-  const Kind kind = kind_of(inode);
-  const Resident* resident = kind == Kind::root ? nullptr : residents_.find(serial_of(inode));
-  if (kind != Kind::root && resident == nullptr) {
-    fuse_reply_err(req, ESTALE);
-    return;
-  }
-  if (kind == Kind::root) {
-    for (const auto& entry : root_entries)
-      entries.push_back({std::string(entry.name), inode_of(entry.kind, 0), entry.mode});
-    for (const auto& [name, known] : residents_.all())
-      entries.push_back({name.str(), inode_of(Kind::endpoint, known.serial), directory_mode});
-  } else if (kind == Kind::endpoint) {
-    for (const auto& entry : endpoint_entries)
-      entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
-    std::vector<Documents::Entry> documents;
-    if (const auto error = documents_.list(inode, documents)) {
-      fuse_reply_err(req, error.value());
-      return;
+  directory->fill = [this, inode](std::vector<OpenDirectory::Entry>& entries) {
+    entries = {{".", inode, directory_mode}, {"..", 1, directory_mode}};
+    const Kind kind = kind_of(inode);
+    const Resident* resident = kind == Kind::root ? nullptr : residents_.find(serial_of(inode));
+    if (kind != Kind::root && resident == nullptr) return ESTALE;
+    if (kind == Kind::root) {
+      for (const auto& entry : root_entries)
+        entries.push_back({std::string(entry.name), inode_of(entry.kind, 0), entry.mode});
+      for (const auto& [name, known] : residents_.all())
+        entries.push_back({name.str(), inode_of(Kind::endpoint, known.serial), directory_mode});
+    } else if (kind == Kind::endpoint) {
+      for (const auto& entry : endpoint_entries)
+        entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
+      std::vector<Documents::Entry> documents;
+      if (const auto error = documents_.list(inode, documents)) return error.value();
+      for (const auto& entry : documents) entries.push_back({entry.name, entry.inode, mode_t(DTTOIF(entry.type))});
+    } else if (kind == Kind::services) {
+      for (const auto& [name, service] : runtime_.host().find_endpoint(resident->name)->services)
+        entries.push_back({name, inode_of(Kind::service, service_node(*resident, name).serial), service_mode});
+    } else {
+      for (const auto& [name, session] : runtime_.host().find_endpoint(resident->name)->sessions)
+        if (session->state() != State::connecting && session->accepted())
+          entries.push_back(
+              {name, inode_of(Kind::session, node_of(resident->serial, name, session).serial), session_mode});
     }
-    for (const auto& entry : documents) entries.push_back({entry.name, entry.inode, mode_t(DTTOIF(entry.type))});
-  } else if (kind == Kind::services) {
-    for (const auto& [name, service] : runtime_.host().find_endpoint(resident->name)->services)
-      entries.push_back({name, inode_of(Kind::service, service_node(*resident, name).serial), service_mode});
-  } else {
-    for (const auto& [name, session] : runtime_.host().find_endpoint(resident->name)->sessions)
-      if (session->state() != State::connecting && session->accepted())
-        entries.push_back(
-            {name, inode_of(Kind::session, node_of(resident->serial, name, session).serial), session_mode});
+    return 0;
+  };
+  if (const int error = directory->fill(directory->entries); error != 0) {
+    fuse_reply_err(req, error);
+    return;
   }
   fi->fh = reinterpret_cast<std::uintptr_t>(directory.get());
   if (fuse_reply_open(req, fi) == 0) (void)directory.release();
 }
 
 void Operations::readdir(fuse_req_t req, Inode, std::size_t size, off_t offset, fuse_file_info* fi) {
-  const auto& entries = reinterpret_cast<OpenDirectory*>(fi->fh)->entries;
+  auto& directory = *reinterpret_cast<OpenDirectory*>(fi->fh);
+  const auto& entries = directory.entries;
+  if (offset == 0 && std::exchange(directory.read, true)) {
+    // rewinddir(3) shows what has come since.
+    if (const int error = directory.fill(directory.entries); error != 0) {
+      fuse_reply_err(req, error);
+      return;
+    }
+  }
   std::vector<char> buffer(size);
   std::size_t used = 0;
   for (auto i = static_cast<std::size_t>(offset); i < entries.size(); ++i) {

@@ -104,6 +104,17 @@ class Documents(LocalTestCase):
             (self.path / f"many/{number}").write_text(str(number))
         self.assertEqual(sorted(map(int, os.listdir(self.path / "many"))), list(range(500)))
 
+    def test_a_folder_that_is_read_again_shows_what_has_come(self):
+        os.mkdir(self.path / "folder")
+        for folder in (self.path, self.path / "folder", self.path / "services"):
+            with self.subTest(folder=folder.name):
+                descriptor = self.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                before = os.listdir(descriptor)  # from the start, by the same descriptor
+                (folder / "new").touch()
+                self.assertEqual(sorted([*before, "new"]), sorted(os.listdir(descriptor)))
+                os.unlink(folder / "new")
+                self.assertEqual(sorted(before), sorted(os.listdir(descriptor)))
+
     def test_an_open_file_outlives_its_name(self):
         with open(self.path / "a", "w+b") as file:
             file.write(b"kept")
