@@ -179,7 +179,20 @@ int Documents::resolve(Inode inode, Place& place) {
   if (kind_of(inode) != Kind::document || found == nodes_.end()) return ESTALE;
   Node& node = *found->second;
   if (node.storage == nullptr) return ESTALE;
-  if (const int error = reopen(node); error != 0) return error;
+  int error = reopen(node);
+  if (error == ESTALE) {
+    // The name by which it was known is gone; others may be left, and somebody may have it open.
+    const auto open = std::find_if(handles_.begin(), handles_.end(), [inode](const auto& entry) {
+      return entry.second.inode == inode && entry.second.file;
+    });
+    if (open == handles_.end()) return error;
+    Descriptor path{::open(proc_path(open->second.file.get()).c_str(), O_PATH | O_CLOEXEC)};
+    if (!path) return errno;
+    node.path = std::make_shared<Descriptor>(std::move(path));
+    keep_recent(node);
+    error = 0;
+  }
+  if (error != 0) return error;
   place = {.storage = node.storage, .node = &node, .path = node.path};
   return 0;
 }

@@ -26,6 +26,13 @@ class CallersUmask {
   mode_t former_;
 };
 
+// Whether a file has lost only one of its names. Then it need not be pinned, which would keep a descriptor for each of
+// thousands: should its descriptor be evicted, ESTALE makes the kernel look up the name that the caller used.
+bool has_names(int fd) {
+  struct stat found {};
+  return ::fstat(fd, &found) == 0 && !S_ISDIR(found.st_mode) && found.st_nlink > 0;
+}
+
 }  // namespace
 
 void Documents::lookup(fuse_req_t req, Inode parent, const char* name) {
@@ -239,6 +246,8 @@ void Documents::remove(fuse_req_t req, Inode parent, const char* name, int flags
     if (::unlinkat(folder.fd(), name, flags) != 0) {
       error = errno;
       moved(node, folder, name);
+    } else if (node != nullptr && has_names(path->get())) {
+      unpin(*node);
     }
   }
   fuse_reply_err(req, error);
@@ -264,7 +273,11 @@ int Documents::rename_names(const Place& from, const char* name, const Place& to
     return error;
   }
   moved(node, to, new_name);
-  if (exchange) moved(replaced, from, name);
+  if (exchange) {
+    moved(replaced, from, name);
+  } else if (replaced != nullptr && has_names(replaced_path->get())) {
+    unpin(*replaced);
+  }
   return 0;
 }
 

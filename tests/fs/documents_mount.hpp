@@ -237,6 +237,12 @@ class DocumentsMount : public ::testing::TestWithParam<std::size_t> {
     return answer;
   }
 
+  // How many descriptors the file system's process has open.
+  std::size_t server_descriptors() const {
+    const std::filesystem::directory_iterator found{"/proc/" + std::to_string(server_) + "/fd"};
+    return static_cast<std::size_t>(std::distance(begin(found), end(found)));
+  }
+
   // Runs `body` in a process of that user; returns what it returns.
   static int as_user(uid_t user, const std::function<int()>& body) {
     const pid_t child = ::fork();

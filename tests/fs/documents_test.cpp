@@ -149,6 +149,31 @@ TEST_P(DocumentsMount, HardLinksAreOneFile) {
   EXPECT_EQ(content(one() / "a") + content(one() / "b"), "cc");
 }
 
+// One descriptor for each of a copied tree's files would leave none for the rest of the daemon.
+TEST_P(DocumentsMount, LinkedFilesThatLoseANameKeepNoDescriptors) {
+  put(one() / "first", "first");
+  ASSERT_EQ(::link((one() / "first").c_str(), (one() / "second").c_str()), 0);
+  EXPECT_EQ(content(one() / "first"), "first");  // the name that is known last
+  const File open{one() / "first", O_RDWR};
+  const std::size_t before = server_descriptors();
+  for (int i = 0; i < 20; ++i) {
+    const path name = one() / std::to_string(i);
+    put(name, std::to_string(i));
+    ASSERT_EQ(::link(name.c_str(), (one() / ("kept-" + std::to_string(i))).c_str()), 0);
+    EXPECT_EQ(content(name), std::to_string(i));
+    ASSERT_EQ(i % 2 == 0 ? ::unlink(name.c_str()) : ::rename((one() / "0").c_str(), name.c_str()), 0);
+    if (i % 2 == 0) put(one() / "0", "replaces");
+  }
+  ASSERT_EQ(::unlink((one() / "first").c_str()), 0);
+  put(one() / "last", "last");
+  EXPECT_LE(server_descriptors(), before + GetParam());
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(content(one() / ("kept-" + std::to_string(i))), std::to_string(i));
+  struct stat found {};
+  EXPECT_EQ(::fstat(open.fd(), &found), 0);
+  EXPECT_EQ(::fchmod(open.fd(), 0600), 0);
+  EXPECT_EQ(status_of(one() / "second").st_mode & 0777, 0600U);
+}
+
 TEST_P(DocumentsMount, SymbolicLinksAreTheCallersPaths) {
   put(one() / "a", "a");
   ASSERT_EQ(::mkdir((one() / "folder").c_str(), 0755), 0);
