@@ -41,7 +41,8 @@ void Documents::getattr(fuse_req_t req, Inode inode, fuse_file_info* fi) {
 int Documents::change(const Place& place, const struct stat& attributes, int to_set, const fuse_file_info* fi) {
   const std::string path = proc_path(place.fd());
   // The owner before the mode, since a change of owner clears bits of it.
-  if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {
+  // A chown that changes nothing asks for nothing here; the file's time of change is new all the same.
+  if ((to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0 || to_set == 0) {
     const uid_t user = (to_set & FUSE_SET_ATTR_UID) != 0 ? attributes.st_uid : static_cast<uid_t>(-1);
     const gid_t group = (to_set & FUSE_SET_ATTR_GID) != 0 ? attributes.st_gid : static_cast<gid_t>(-1);
     if (::fchownat(place.fd(), "", user, group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return errno;

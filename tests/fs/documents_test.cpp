@@ -321,6 +321,11 @@ TEST_P(DocumentsMount, ChangesAttributes) {
   ASSERT_EQ(::chown((one() / "a").c_str(), 12, 34), 0);
   EXPECT_EQ(status_of(storage() / "a").st_uid, 12U);
   EXPECT_EQ(status_of(one() / "a").st_gid, 34U);
+  const timespec changed = status_of(one() / "a").st_ctim;
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the storage's clock ticks
+  ASSERT_EQ(::chown((one() / "a").c_str(), -1, -1), 0);
+  const timespec now = status_of(one() / "a").st_ctim;
+  EXPECT_TRUE(now.tv_sec != changed.tv_sec || now.tv_nsec != changed.tv_nsec);
   const timespec times[2] = {{1'000'000'000, 5}, {1'100'000'000, 123'456'789}};
   ASSERT_EQ(::utimensat(AT_FDCWD, (one() / "a").c_str(), times, 0), 0);
   const struct stat found = status_of(one() / "a");
