@@ -251,9 +251,9 @@ class Documents {
   void moved(Node* node, const Place& folder, const char* name);
   int prepare(Inode parent, const char* name, Place& folder);
   static int give(fuse_req_t req, const Place& folder, int fd);
-  int enter_new(fuse_req_t req, const Place& folder, const char* name, mode_t type, fuse_entry_param& entry);
+  static int add_set_id_bits(int fd, mode_t mode);
+  int enter_new(fuse_req_t req, const Place& folder, const char* name, mode_t mode, fuse_entry_param& entry);
   int create_file(fuse_req_t req, const Place& folder, const char* name, mode_t mode, int flags, Descriptor& file);
-  int open_existing(const Place& folder, const char* name, int flags, Descriptor& file, fuse_entry_param& entry);
   int rename_names(const Place& from, const char* name, const Place& to, const char* new_name, unsigned flags);
   void remove(fuse_req_t req, Inode parent, const char* name, int flags);
 

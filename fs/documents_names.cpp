@@ -133,20 +133,6 @@ int Documents::create_file(fuse_req_t req, const Place& folder, const char* name
   return error;
 }
 
-// For `create` of a file that the kernel did not know of.
-int Documents::open_existing(const Place& folder, const char* name, int flags, Descriptor& file,
-                             fuse_entry_param& entry) {
-  int error = 0;
-  const Path path = open_path(folder.fd(), name, error);
-  if (!path) return error;
-  struct stat found {};
-  if (::fstat(path->get(), &found) != 0) return errno;
-  // The kernel then looks the name up again, and deals with links, folders and pipes itself.
-  if (!S_ISREG(found.st_mode)) return ESTALE;
-  error = reopen_file(path->get(), flags, file);
-  return error != 0 ? error : enter(folder, name, path, entry);
-}
-
 void Documents::create(fuse_req_t req, Inode parent, const char* name, mode_t mode, fuse_file_info* fi) {
   Place folder;
   fuse_entry_param entry{};
@@ -156,7 +142,9 @@ void Documents::create(fuse_req_t req, Inode parent, const char* name, mode_t mo
   if (error == 0) {
     error = create_file(req, folder, name, mode, fi->flags, file);
     if (error == EEXIST && (fi->flags & O_EXCL) == 0) {
-      error = open_existing(folder, name, fi->flags, file, entry);
+      // It came in behind the mount. At this error the kernel looks the name up again and then opens what it finds,
+      // which checks the caller's permissions; nobody else would.
+      error = ESTALE;
     } else if (error == 0) {
       Descriptor path{::open(proc_path(file.get()).c_str(), O_PATH | O_CLOEXEC)};
       error = path ? enter(folder, name, std::make_shared<Descriptor>(std::move(path)), entry) : errno;
