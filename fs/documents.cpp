@@ -85,6 +85,8 @@ void Documents::configure(fuse_conn_info& connection) {
   connection.want &= ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV);
   // Without this, an ACL's mask in a file's group bits would give its group more than the ACL does.
   connection.want |= connection.capable & static_cast<unsigned>(FUSE_CAP_POSIX_ACL);
+  // A folder's default ACL takes the umask's place; only the storage knows which holds.
+  connection.want |= connection.capable & static_cast<unsigned>(FUSE_CAP_DONT_MASK);
   // Sizes and times are the storage's.
   connection.want &= ~static_cast<unsigned>(FUSE_CAP_WRITEBACK_CACHE);
 }

@@ -263,6 +263,7 @@ class Documents {
   // documents_files.cpp
   static int open_flags(int flags);
   static int reopen_file(int path, int flags, Descriptor& file);
+  static int drop_set_id_bits(fuse_req_t req, int flags, const Descriptor& file);
   int file_of(const fuse_file_info* fi, int& fd) const;
   std::uint64_t add_handle(const Place& place, Inode inode, Descriptor file, Dir dir);
 

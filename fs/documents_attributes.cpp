@@ -115,11 +115,46 @@ void Documents::statfs(fuse_req_t req, Inode inode) {
   }
 }
 
+namespace {
+
+constexpr int max_groups = 65536;  // of a process, as the kernel has it
+
+bool is_of_group(fuse_req_t req, gid_t group) {
+  const fuse_ctx* caller = fuse_req_ctx(req);
+  if (caller->uid == 0 || caller->gid == group) return true;
+  std::vector<gid_t> groups(64);
+  int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
+  if (count > static_cast<int>(groups.size()) && count <= max_groups) {
+    groups.resize(static_cast<std::size_t>(count));
+    count = std::min(fuse_req_getgroups(req, count, groups.data()), count);
+  }
+  const auto end = groups.begin() + std::clamp(count, 0, static_cast<int>(groups.size()));
+  return std::find(groups.begin(), end, group) != end;
+}
+
+// With the access list that a caller gives, a file loses its set-group bit if the caller is not of its group. The
+// kernel leaves it to the storage here, where the daemon's root may keep it.
+int drop_group_bit(fuse_req_t req, const std::string& path) {
+  struct stat found {};
+  if (::stat(path.c_str(), &found) != 0) return errno;
+  if ((found.st_mode & S_ISGID) == 0 || is_of_group(req, found.st_gid)) return 0;
+  return ::chmod(path.c_str(), found.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID)) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
 void Documents::setxattr(fuse_req_t req, Inode inode, const char* name, const char* value, std::size_t size,
                          int flags) {
   Place place;
   int error = resolve(inode, place);
-  if (error == 0 && ::setxattr(proc_path(place.fd()).c_str(), name, value, size, flags) != 0) error = errno;
+  if (error == 0) {
+    const std::string path = proc_path(place.fd());
+    if (::setxattr(path.c_str(), name, value, size, flags) != 0) {
+      error = errno;
+    } else if (std::string_view(name) == "system.posix_acl_access") {
+      error = drop_group_bit(req, path);
+    }
+  }
   fuse_reply_err(req, error);
 }
 
@@ -146,6 +181,22 @@ void reply_xattr(fuse_req_t req, std::size_t size, Get get) {
   }
 }
 
+// The names of a listxattr(2) answer without root's, as listxattr(2) returns them.
+ssize_t copy_public_names(std::string_view names, char* buffer, std::size_t room) {
+  std::string found;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find('\0') + 1);
+    if (!name.starts_with("trusted.")) found += name;
+    names.remove_prefix(name.size());
+  }
+  if (room != 0 && found.size() > room) {
+    errno = ERANGE;
+    return -1;
+  }
+  if (room != 0) std::copy(found.begin(), found.end(), buffer);
+  return static_cast<ssize_t>(found.size());
+}
+
 }  // namespace
 
 void Documents::getxattr(fuse_req_t req, Inode inode, const char* name, std::size_t size) {
@@ -165,7 +216,14 @@ void Documents::listxattr(fuse_req_t req, Inode inode, std::size_t size) {
     return;
   }
   const std::string path = proc_path(place.fd());
-  reply_xattr(req, size, [&](char* buffer, std::size_t room) { return ::listxattr(path.c_str(), buffer, room); });
+  // Who is not root does not see the names that are for root alone (xattr(7)); the daemon may be.
+  const bool all = fuse_req_ctx(req)->uid == 0;
+  reply_xattr(req, size, [&](char* buffer, std::size_t room) -> ssize_t {
+    if (all) return ::listxattr(path.c_str(), buffer, room);
+    char names[max_xattr_bytes];
+    const ssize_t length = ::listxattr(path.c_str(), names, sizeof names);
+    return length < 0 ? length : copy_public_names({names, static_cast<std::size_t>(length)}, buffer, room);
+  });
 }
 
 void Documents::removexattr(fuse_req_t req, Inode inode, const char* name) {

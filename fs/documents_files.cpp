@@ -20,6 +20,17 @@ int Documents::reopen_file(int path, int flags, Descriptor& file) {
   return file ? 0 : errno;
 }
 
+// What open(2) with O_TRUNC does to a file that others run as its owner. The kernel leaves it to the storage here,
+// where the daemon's root may keep these bits.
+int Documents::drop_set_id_bits(fuse_req_t req, int flags, const Descriptor& file) {
+  if ((flags & O_TRUNC) == 0 || fuse_req_ctx(req)->uid == 0) return 0;
+  struct stat found {};
+  if (::fstat(file.get(), &found) != 0) return errno;
+  mode_t dropped = found.st_mode & S_ISUID;
+  if ((found.st_mode & S_IXGRP) != 0) dropped |= found.st_mode & S_ISGID;
+  return dropped == 0 || ::fchmod(file.get(), found.st_mode & 07777 & ~dropped) == 0 ? 0 : errno;
+}
+
 std::uint64_t Documents::add_handle(const Place& place, Inode inode, Descriptor file, Dir dir) {
   const std::uint64_t id = next_handle_++;
   Handle& added = handles_[id];
@@ -47,6 +58,7 @@ void Documents::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   if (error == 0 && (place.node == nullptr || !S_ISREG(place.node->type))) error = EINVAL;
   if (error == 0 && handles_.size() >= limits_.max_handles) error = ENFILE;
   if (error == 0) error = reopen_file(place.fd(), fi->flags, file);
+  if (error == 0) error = drop_set_id_bits(req, fi->flags, file);
   if (error != 0) {
     fuse_reply_err(req, error);
     return;

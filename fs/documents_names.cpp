@@ -95,7 +95,18 @@ int Documents::give(fuse_req_t req, const Place& folder, int fd) {
   return errno == EPERM || errno == EOPNOTSUPP ? 0 : errno;
 }
 
-int Documents::enter_new(fuse_req_t req, const Place& folder, const char* name, mode_t type, fuse_entry_param& entry) {
+// Gives a file that was made set-id bits that were asked for. Only when it is its owner's: a file that runs as its
+// owner must not be root's for a moment, and a change of owner clears these bits.
+int Documents::add_set_id_bits(int fd, mode_t mode) {
+  if ((mode & set_id_bits) == 0) return 0;
+  struct stat made {};
+  if (::fstat(fd, &made) != 0) return errno;
+  return ::chmod(proc_path(fd).c_str(), (made.st_mode & 01777) | (mode & set_id_bits)) == 0 ? 0 : errno;
+}
+
+// `mode`: the type, and set-id bits to be set.
+int Documents::enter_new(fuse_req_t req, const Place& folder, const char* name, mode_t mode, fuse_entry_param& entry) {
+  const mode_t type = mode & S_IFMT;
   int error = 0;
   Path path = open_path(folder.fd(), name, error);
   if (!path) return error;
@@ -103,6 +114,7 @@ int Documents::enter_new(fuse_req_t req, const Place& folder, const char* name, 
   if (::fstat(path->get(), &made) != 0) return errno;
   if ((made.st_mode & S_IFMT) != type) return ESTALE;
   error = give(req, folder, path->get());
+  if (error == 0) error = add_set_id_bits(path->get(), mode);
   if (error != 0) {
     ::unlinkat(folder.fd(), name, S_ISDIR(type) ? AT_REMOVEDIR : 0);
     return error;
@@ -123,12 +135,7 @@ int Documents::create_file(fuse_req_t req, const Place& folder, const char* name
   }
   if (!file) return errno;
   int error = give(req, folder, file.get());
-  // Only now: a file that runs as its owner must not be root's for a moment, and a change of owner clears these bits.
-  struct stat made {};
-  if (error == 0 && (mode & set_id_bits) != 0) {
-    const mode_t wanted = mode & set_id_bits;
-    if (::fstat(file.get(), &made) != 0 || ::fchmod(file.get(), (made.st_mode & 01777) | wanted) != 0) error = errno;
-  }
+  if (error == 0) error = add_set_id_bits(file.get(), mode);
   if (error != 0) ::unlinkat(folder.fd(), name, 0);
   return error;
 }
@@ -173,9 +180,9 @@ void Documents::mknod(fuse_req_t req, Inode parent, const char* name, mode_t mod
   } else if (error == 0 && (S_ISFIFO(type) || S_ISSOCK(type))) {
     {
       const CallersUmask umask_of_caller{req};
-      if (::mknodat(folder.fd(), name, type | (mode & 0777), 0) != 0) error = errno;
+      if (::mknodat(folder.fd(), name, type | (mode & 01777), 0) != 0) error = errno;
     }
-    if (error == 0) error = enter_new(req, folder, name, type, entry);
+    if (error == 0) error = enter_new(req, folder, name, type | (mode & set_id_bits), entry);
   } else if (error == 0) {
     error = EPERM;
   }

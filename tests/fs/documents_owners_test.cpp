@@ -17,6 +17,7 @@ constexpr uid_t some_user = 54321;
 constexpr uid_t other_user = 54322;
 
 using DocumentsOwners = DocumentsMount;
+using std::filesystem::path;
 
 TEST_P(DocumentsOwners, NewFilesAreTheCallers) {
   ASSERT_EQ(::chmod(one().c_str(), 01777), 0);
@@ -75,6 +76,68 @@ TEST_P(DocumentsOwners, SetIdBitsFollowTheRules) {
   EXPECT_EQ(status_of(one() / "shared/folder").st_mode & 07777, 02755U);
 }
 
+TEST_P(DocumentsOwners, PipesKeepTheirModes) {
+  ::umask(0);
+  for (const mode_t mode : {06775U, 01777U, 02755U}) {
+    const path name = one() / std::to_string(mode);
+    ASSERT_EQ(::mknod(name.c_str(), S_IFIFO | mode, 0), 0);
+    EXPECT_EQ(status_of(name).st_mode & 07777, mode);
+  }
+}
+
+TEST_P(DocumentsOwners, TruncationByOthersDropsSetIdBits) {
+  for (const char* name : {"by-other", "by-root"}) {
+    put(one() / name, "x");
+    ASSERT_EQ(::chmod((one() / name).c_str(), 06777), 0);
+  }
+  EXPECT_EQ(as_user(some_user, [&] { return File(one() / "by-other", O_RDONLY | O_TRUNC).error(); }), 0);
+  EXPECT_EQ(File(one() / "by-root", O_RDONLY | O_TRUNC).error(), 0);
+  EXPECT_EQ(status_of(one() / "by-other").st_mode & 07777, 0777U);
+  EXPECT_EQ(status_of(one() / "by-root").st_mode & 07777, 06777U);
+}
+
+TEST_P(DocumentsOwners, RootsAttributesAreNotListedToOthers) {
+  put(one() / "a", "a");
+  const std::string name = (one() / "a").string();
+  if (::setxattr(name.c_str(), "trusted.secret", "x", 1, 0) != 0 ||
+      ::setxattr(name.c_str(), "user.b", "x", 1, 0) != 0) {
+    GTEST_SKIP() << "the temporary folder's file system has no such attributes: " << std::strerror(errno);
+  }
+  const auto list = [&] {
+    char text[256] = {};
+    const ssize_t length = ::listxattr(name.c_str(), text, sizeof text);
+    const std::string_view names{text, static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+    if (length != ::listxattr(name.c_str(), nullptr, 0)) return 3;
+    return (names.find("user.b") != names.npos ? 1 : 0) + (names.find("trusted.secret") != names.npos ? 10 : 0);
+  };
+  EXPECT_EQ(list(), 11);
+  EXPECT_EQ(as_user(some_user, list), 1);
+}
+
+TEST_P(DocumentsOwners, AFoldersDefaultListTakesTheUmasksPlace) {
+  struct Acl {
+    std::uint32_t version = 2;
+    struct {
+      std::uint16_t tag;
+      std::uint16_t permissions;
+      std::uint32_t id;
+    } entries[3] = {{0x01, 7, ~0U}, {0x04, 6, ~0U}, {0x20, 4, ~0U}};
+  } acl;
+  if (::setxattr(one().c_str(), "system.posix_acl_default", &acl, sizeof acl, 0) != 0 && errno == EOPNOTSUPP) {
+    GTEST_SKIP() << "no access control lists in the temporary folder, or in this kernel's FUSE";
+  }
+  ::umask(077);
+  EXPECT_EQ(File(one() / "file", O_WRONLY | O_CREAT, 0666).error(), 0);
+  EXPECT_EQ(::mkdir((one() / "folder").c_str(), 0777), 0);
+  EXPECT_EQ(::mkfifo((one() / "pipe").c_str(), 0666), 0);
+  EXPECT_EQ(status_of(one() / "file").st_mode & 07777, 0664U);
+  EXPECT_EQ(status_of(one() / "folder").st_mode & 07777, 0764U);
+  EXPECT_EQ(status_of(one() / "pipe").st_mode & 07777, 0664U);
+  ASSERT_EQ(::removexattr(one().c_str(), "system.posix_acl_default"), 0);
+  EXPECT_EQ(File(one() / "closed", O_WRONLY | O_CREAT, 0666).error(), 0);
+  EXPECT_EQ(status_of(one() / "closed").st_mode & 07777, 0600U);
+}
+
 TEST_P(DocumentsOwners, AccessControlListsCount) {
   put(one() / "a", "a");
   // As in linux/posix_acl_xattr.h: version 2, then tag, permissions, id. One named user may read; the group may not,
@@ -94,6 +157,29 @@ TEST_P(DocumentsOwners, AccessControlListsCount) {
   EXPECT_EQ(status_of(one() / "a").st_mode & 0777, 0640U);
   EXPECT_EQ(as_user(some_user, [&] { return File(one() / "a", O_RDONLY).error(); }), 0);
   EXPECT_EQ(as_user(other_user, [&] { return File(one() / "a", O_RDONLY).error(); }), EACCES);
+}
+
+TEST_P(DocumentsOwners, AnAccessListDropsTheSetGroupBitOfStrangers) {
+  struct Acl {
+    std::uint32_t version = 2;
+    struct {
+      std::uint16_t tag;
+      std::uint16_t permissions;
+      std::uint32_t id;
+    } entries[3] = {{0x01, 7, ~0U}, {0x04, 7, ~0U}, {0x20, 5, ~0U}};
+  } acl;
+  for (const uid_t group : {some_user, other_user}) {
+    const path folder = one() / std::to_string(group);
+    ASSERT_EQ(::mkdir(folder.c_str(), 0775), 0);
+    ASSERT_EQ(::chown(folder.c_str(), some_user, group), 0);
+    ASSERT_EQ(::chmod(folder.c_str(), 02775), 0);
+    const int error = as_user(some_user, [&] {
+      return ::setxattr(folder.c_str(), "system.posix_acl_access", &acl, sizeof acl, 0) == 0 ? 0 : errno;
+    });
+    if (error == EOPNOTSUPP) GTEST_SKIP() << "no access control lists here";
+    EXPECT_EQ(error, 0);
+    EXPECT_EQ(status_of(folder).st_mode & 07777, group == some_user ? 02775U : 0775U);
+  }
 }
 
 TEST_P(DocumentsOwners, DevicesAreRefused) {
