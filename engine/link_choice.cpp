@@ -63,6 +63,16 @@ void LinkChoice::handle_timeout(Time now) {
   if (timeout_ && *timeout_ <= now) choose(Cause::system, now);
 }
 
+bool LinkChoice::is_as_good(const std::string& name) const {
+  if (std::ranges::find(order_, name) == order_.end()) return false;
+  if (name == order_.front()) return true;
+  if (wish_ == order_.front()) return false;
+  auto rank = links_.at(name).rank;
+  const auto& best = links_.at(order_.front()).rank;
+  rank.name = best.name;
+  return rank <= best;
+}
+
 std::optional<std::string> LinkChoice::current() const {
   if (order_.empty()) return std::nullopt;
   return order_.front();

@@ -58,6 +58,10 @@ class LinkChoice {
   /// The one chosen now; nothing: none may be used.
   [[nodiscard]] std::optional<std::string> current() const;
 
+  /// Whether `name` may be used and nothing but its name puts it behind the current one: what goes by it may stay
+  /// there.
+  [[nodiscard]] bool is_as_good(const std::string& name) const;
+
   /// All that may be used: the chosen one, then the others by rank. The order in which to try them.
   [[nodiscard]] const std::vector<std::string>& order() const { return order_; }
 

@@ -125,10 +125,9 @@ Paths::Carries Paths::carries(const EndpointName& endpoint, const SecureConnecti
   const auto local = connection.local_endpoint().address();
   if (local.is_unspecified() || is_own(connection.remote_endpoint().address())) return Carries::best;
   const auto interface = links_.interface_of(local);
-  const auto& may_use = of(endpoint).order();
-  const auto found = interface ? std::ranges::find(may_use, *interface) : may_use.end();
-  if (found == may_use.end()) return Carries::no;
-  return found == may_use.begin() ? Carries::best : Carries::yes;
+  const LinkChoice& choice = of(endpoint);
+  if (!interface || std::ranges::find(choice.order(), *interface) == choice.order().end()) return Carries::no;
+  return choice.is_as_good(*interface) ? Carries::best : Carries::yes;
 }
 
 std::string Paths::better_link(const EndpointName& endpoint, const SecureConnection& connection) const {

@@ -31,7 +31,7 @@ inline constexpr Duration key_lifetime = std::chrono::seconds(60);
 inline constexpr Duration watch_time = std::chrono::seconds(120);
 
 /// A name server that has not answered within this time is not waited for where a place of the peer is known.
-inline constexpr std::chrono::milliseconds known_place_delay{250};
+inline constexpr std::chrono::milliseconds known_place_delay{150};
 
 class Peers final : public Trust {
  public:

@@ -22,10 +22,7 @@ void Calls::call(Request request, KeyPair signer, Done done) {
   if (closed_for_good_) return;
   if (waiting_.size() + sent_.size() >= max_calls_under_way) return refuse(Status::limit, std::move(done));
   const auto call = std::make_shared<Call>(io_, std::move(request), std::move(signer), std::move(done));
-  call->limit.expires_after(timeout_);
-  call->limit.async_wait([self = shared_from_this(), call](boost::system::error_code error) {
-    if (!error) self->handle_timeout(call);
-  });
+  arm(call, timeout_ / silence_share, &Calls::handle_silence);
   idle_.cancel();
   if (state_ == State::open) return send(call);
   waiting_.push_back(call);
@@ -84,6 +81,7 @@ void Calls::handle_opened(const Transport::Opened& opened) {
     return finish_all(std::exchange(waiting_, {}), opened.status);
   }
   state_ = State::open;
+  heard_ = std::chrono::steady_clock::now();
   binding_ = opened.binding;
   ca_ = opened.ca;
   for (const auto& call : std::exchange(waiting_, {})) send(call);
@@ -103,6 +101,7 @@ void Calls::send(const CallPtr& call) {
 }
 
 void Calls::handle_received(std::span<const std::byte> body) {
+  heard_ = std::chrono::steady_clock::now();
   const auto reply = decode_reply(body);
   // A server that says that it cannot make out even the id means the connection.
   const bool is_for_one = reply && reply->id != 0;
@@ -137,6 +136,24 @@ void Calls::handle_broken() {
     reach_for_watches();
   }
   finish_all(failed, Status::unreachable);
+}
+
+void Calls::arm(const CallPtr& call, std::chrono::milliseconds time, void (Calls::*then)(const CallPtr&)) {
+  call->limit.expires_after(time);
+  call->limit.async_wait([self = shared_from_this(), call, then](boost::system::error_code error) {
+    if (!error) ((*self).*then)(call);
+  });
+}
+
+void Calls::handle_silence(const CallPtr& call) {
+  if (closed_for_good_) return;
+  const auto patience = timeout_ / silence_share;
+  arm(call, timeout_ - patience, &Calls::handle_timeout);
+  const auto found = sent_.find(call->request.id);
+  if (found == sent_.end() || found->second != call || call->sent_before || !has_answered_) return;
+  if (std::chrono::steady_clock::now() - heard_ < patience) return;  // it is slow, and lives
+  call->sent_before = true;
+  reconnect();
 }
 
 void Calls::handle_timeout(const CallPtr& call) {

@@ -25,6 +25,9 @@ inline constexpr std::chrono::seconds client_idle_limit{60};
 /// Between attempts to reach the server for the watches alone: doubled from the first to the last.
 inline constexpr std::chrono::seconds first_watch_delay{1};
 inline constexpr std::chrono::seconds last_watch_delay{30};
+/// A connection that has answered before, and on which nothing has come for this part of a call's time limit, is let
+/// go of; the call is sent on a new one. It may have died without a word.
+inline constexpr int silence_share = 3;
 /// Watches at once; one more is told Status::limit.
 inline constexpr std::size_t max_client_watches = 4096;
 
@@ -73,6 +76,8 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void handle_opened(const Transport::Opened& opened);
   void handle_received(std::span<const std::byte> body);
   void handle_broken();
+  void arm(const CallPtr& call, std::chrono::milliseconds time, void (Calls::*then)(const CallPtr&));
+  void handle_silence(const CallPtr& call);
   void handle_timeout(const CallPtr& call);
   void finish_all(const std::list<CallPtr>& calls, Status status);
   void start_idle_timer();
@@ -86,7 +91,8 @@ class Calls : public std::enable_shared_from_this<Calls> {
   std::chrono::milliseconds timeout_;
   State state_ = State::closed;
   bool closed_for_good_ = false;
-  bool has_answered_ = false;  // this connection
+  bool has_answered_ = false;                    // this connection
+  std::chrono::steady_clock::time_point heard_;  // when something has come on it last
   std::uint64_t last_id_ = 0;
   ChannelBinding binding_{};
   Certificate ca_;

@@ -37,7 +37,7 @@ inline constexpr std::chrono::milliseconds tcp_user_timeout_ms{3000};
 /// Time for a TLS handshake and for vetting the peer, of both roles.
 inline constexpr std::chrono::milliseconds handshake_timeout_ms{5000};
 /// A dialler goes on to its next address when one has not answered for this long (RFC 8305, section 5) ...
-inline constexpr std::chrono::milliseconds next_address_delay_ms{250};
+inline constexpr std::chrono::milliseconds next_address_delay_ms{150};
 /// ... and gives up those that have not answered within this time.
 inline constexpr std::chrono::milliseconds tcp_connect_timeout_ms{5000};
 /// A dialler tries this many addresses; more are ignored.

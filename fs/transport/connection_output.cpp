@@ -15,6 +15,11 @@ namespace {
 /// So much leaves at once, without waiting for the end of the turn: it is still in the processor's cache then.
 constexpr std::size_t send_at_once_bytes = 128 * 1024;
 
+/// The first records are small. A record is opened when all of it has come, and a full one is more than TCP sends
+/// before the first acknowledgement (10 segments, RFC 6928): it would take a round trip more.
+constexpr std::size_t first_record_content_bytes = 4096;
+constexpr std::uint64_t first_records = 32;
+
 constexpr std::array key_update{std::byte{24}, std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0}};
 
 }  // namespace
@@ -33,8 +38,10 @@ void SecureConnection::seal(RecordType type, Gather& content) {
   try {
     while (!content.empty() && write_error_ == 0) {
       if (protection_->send_key_is_used_up()) change_send_key();
-      std::byte* const to = output_.room(RecordProtection::sealed_size(content.size()));
-      output_.append(protection_->seal(type, content, to));
+      const bool first = protection_->records_sealed() < first_records;
+      const std::size_t most = first ? first_record_content_bytes : max_record_content_bytes;
+      std::byte* const to = output_.room(RecordProtection::sealed_size(content.size(), most));
+      output_.append(protection_->seal(type, content, to, most));
       if (output_.size() >= send_at_once_bytes && sent_this_turn_ < max_bytes_per_turn) flush();
     }
   } catch (const RecordError& error) {

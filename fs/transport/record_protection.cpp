@@ -100,8 +100,8 @@ RecordProtection::RecordProtection(TrafficSecrets secrets)
     : send_(secrets.cipher, std::move(secrets.send), true),
       receive_(secrets.cipher, std::move(secrets.receive), false) {}
 
-std::size_t RecordProtection::seal(RecordType type, Gather& content, std::byte* to) {
-  const std::size_t size = std::min(content.size(), max_record_content_bytes);
+std::size_t RecordProtection::seal(RecordType type, Gather& content, std::byte* to, std::size_t most) {
+  const std::size_t size = std::min(content.size(), most);
   const std::size_t payload = size + 1 + record_tag_bytes;
   to[0] = std::byte(RecordType::application_data);
   to[1] = to[2] = std::byte{3};

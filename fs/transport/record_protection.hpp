@@ -87,18 +87,20 @@ class RecordProtection {
   explicit RecordProtection(TrafficSecrets secrets);
 
   /// The size of the record that the next seal() of so much content makes.
-  static std::size_t sealed_size(std::size_t content_bytes) {
-    return std::min(content_bytes, max_record_content_bytes) + record_overhead_bytes;
+  static std::size_t sealed_size(std::size_t content_bytes, std::size_t most = max_record_content_bytes) {
+    return std::min(content_bytes, most) + record_overhead_bytes;
   }
-  /// Takes up to max_record_content_bytes from `content` and writes their record to `to`, which has room for
-  /// sealed_size(content.size()). Returns the record's size. Throws RecordError.
-  std::size_t seal(RecordType type, Gather& content, std::byte* to);
+  /// Takes up to `most` (at most max_record_content_bytes) from `content` and writes their record to `to`, which has
+  /// room for sealed_size(content.size(), most). Returns the record's size. Throws RecordError.
+  std::size_t seal(RecordType type, Gather& content, std::byte* to, std::size_t most = max_record_content_bytes);
 
   /// The size of the record that begins at `input`, once its header is there. Throws RecordError.
   static std::optional<std::size_t> record_size(std::span<const std::byte> input);
   /// Opens one whole record into `to`, which has room for as many bytes as the record has. Throws RecordError.
   Opened open(std::span<const std::byte> record, std::byte* to);
 
+  /// By the present key.
+  [[nodiscard]] std::uint64_t records_sealed() const { return send_.records(); }
   /// True when the key has sealed max_records_per_key: a KeyUpdate must be sent, then update_send_key() called.
   [[nodiscard]] bool send_key_is_used_up() const { return send_.records() >= max_records_per_key; }
   void update_send_key() { send_.update(); }

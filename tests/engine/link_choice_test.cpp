@@ -99,6 +99,28 @@ TEST(LinkChoice, GoesToTheNextAtOnceWhenTheCurrentIsLost) {
     }
 }
 
+// Two hosts that each had a link of its own in mind, for no reason but its name, would never come to rest.
+TEST(LinkChoice, WhatGoesByOneAsGoodMayStayThere) {
+  Choice t;
+  t.tell({wired("eth0"), wired("eth1"), wireless("wlan0", 300), without_carrier(wired("eth2"))});
+  EXPECT_TRUE(t.links.is_as_good("eth0"));
+  EXPECT_TRUE(t.links.is_as_good("eth1"));
+  EXPECT_FALSE(t.links.is_as_good("wlan0"));
+  EXPECT_FALSE(t.links.is_as_good("eth2"));
+  EXPECT_FALSE(t.links.is_as_good("eth7"));
+  t.policy("prefer eth1 eth0");
+  EXPECT_FALSE(t.links.is_as_good("eth0"));
+  t.policy("");
+  t.wish("eth0");
+  EXPECT_FALSE(t.links.is_as_good("eth1"));
+  t.wish({});
+  t.policy("prefer wlan0\nstay");
+  t.tell({wired("eth0"), wired("eth1")});
+  t.tell({wired("eth0"), wired("eth1"), wireless("wlan0")});
+  EXPECT_EQ(t.current(), "eth0");
+  EXPECT_TRUE(t.links.is_as_good("wlan0")) << "better, and only kept back";
+}
+
 TEST(LinkChoice, TakesABetterOneWhenItHasStayedForAWhile) {
   Choice t;
   t.tell({wireless("wlan0")});

@@ -132,6 +132,22 @@ TEST_F(CallsTest, ASilentServerTimesOut) {
   EXPECT_EQ(script_.opened, 2);
 }
 
+TEST_F(CallsTest, AConnectionThatHasFallenSilentIsReplacedWhileThereIsTime) {
+  start(std::chrono::seconds(6));
+  get(1);
+  ASSERT_TRUE(wait_received(1));
+  reply(1, Status::not_found);
+  get(2);
+  get(3);
+  ASSERT_TRUE(wait_received(5)) << "both are sent again";
+  EXPECT_EQ(script_.opened, 2);
+  EXPECT_FALSE(ended_.contains(2));
+  reply(1, Status::not_found);
+  reply(2, Status::not_found);
+  EXPECT_EQ(ended_.at(2), Status::not_found);
+  EXPECT_EQ(ended_.at(3), Status::not_found);
+}
+
 TEST_F(CallsTest, AConnectionThatNeverOpensTimesOut) {
   script_.opens = false;
   start(std::chrono::milliseconds(30));
