@@ -215,7 +215,8 @@ std::optional<std::vector<Link>> dump(nl_sock* socket, int ioctl_socket) {
   result.reserve(links.size());
   for (auto& entry : links) {
     Link& link = entry.second;
-    std::ranges::stable_partition(link.addresses, [&](const LinkAddress& each) { return reaches(link, each); });
+    std::stable_partition(link.addresses.begin(), link.addresses.end(),
+                          [&](const LinkAddress& each) { return reaches(link, each); });
     for (const auto& each : link.addresses) {
       if (reaches(link, each)) (each.address.is_v4() ? link.interface.ipv4 : link.interface.ipv6) = true;
     }

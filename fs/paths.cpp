@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <iterator>
-#include <ranges>
 
 #include "fs/ways.hpp"
 
@@ -114,8 +113,10 @@ std::vector<Way> Paths::ways(const EndpointName& endpoint, const std::vector<End
     else if (address.address().is_v4() ? policy.allows_ipv4() : policy.allows_ipv6())
       others.push_back(address);
   }
+  auto names = of(endpoint).order();
+  names.resize(std::min(names.size(), move ? 1 : max_interfaces_tried));
   std::vector<const Link*> links;
-  for (const auto& name : of(endpoint).order() | std::views::take(move ? 1 : max_interfaces_tried))
+  for (const auto& name : names)
     if (const Link* link = find(name)) links.push_back(link);
   std::ranges::move(ways_by(links, others), std::back_inserter(ways));
   return ways;
