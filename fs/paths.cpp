@@ -128,12 +128,14 @@ Paths::Carries Paths::carries(const EndpointName& endpoint, const SecureConnecti
   const auto interface = links_.interface_of(local);
   const LinkChoice& choice = of(endpoint);
   if (!interface || std::ranges::find(choice.order(), *interface) == choice.order().end()) return Carries::no;
-  return choice.is_as_good(*interface) ? Carries::best : Carries::yes;
+  return *interface == choice.order().front() ? Carries::best : Carries::yes;
 }
 
-std::string Paths::better_link(const EndpointName& endpoint, const SecureConnection& connection) const {
-  const auto& may_use = of(endpoint).order();
-  return may_use.empty() || carries(endpoint, connection) == Carries::best ? "" : may_use.front();
+std::string Paths::better_link(const EndpointName& endpoint, const SecureConnection& connection, bool by_peer) const {
+  const LinkChoice& choice = of(endpoint);
+  if (choice.order().empty() || carries(endpoint, connection) == Carries::best) return "";
+  const auto interface = links_.interface_of(connection.local_endpoint().address());
+  return by_peer && interface && choice.is_as_good(*interface) ? "" : choice.order().front();
 }
 
 std::string Paths::choice(const EndpointName& endpoint) const { return of(endpoint).reason(); }

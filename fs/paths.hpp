@@ -46,8 +46,10 @@ class Paths {
   enum class Carries : std::uint8_t { no, yes, best };
   /// What a connection of the endpoint's is worth.
   [[nodiscard]] Carries carries(const EndpointName& endpoint, const SecureConnection& connection) const;
-  /// The interface that is better than that of a connection; empty: there is none.
-  [[nodiscard]] std::string better_link(const EndpointName& endpoint, const SecureConnection& connection) const;
+  /// The interface that is better than that of a connection; empty: there is none. One that the peer has made
+  /// (`by_peer`) stays where another link is as good.
+  [[nodiscard]] std::string better_link(const EndpointName& endpoint, const SecureConnection& connection,
+                                        bool by_peer) const;
 
   // --- in words, for `status` -------------------------------------------------------------------------------------
   /// The interface, and why it was chosen.

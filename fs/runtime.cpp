@@ -68,12 +68,14 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   }
 
   std::shared_ptr<SecureConnection> connection;
-  void adopt() { ready_ = true; }
+  void adopt() { ready_ = by_peer_ = true; }
+  [[nodiscard]] bool by_peer() const { return by_peer_; }
 
  private:
   Runtime& runtime_;
   ConnId id_;
   bool ready_ = false;
+  bool by_peer_ = false;
   bool heard_ = false;
   bool checked_ = false;  // whether there is a better path than this new channel's
 };
@@ -276,7 +278,8 @@ void Runtime::check_path(ConnId conn) {
   const auto session = host_.carried_by(conn);
   const auto link = links_.find(conn);
   if (!session || link == links_.end() || !link->second->connection) return;
-  host_.handle_path(*session, hooks_.better_link(session->local(), *link->second->connection), now());
+  host_.handle_path(*session, hooks_.better_link(session->local(), *link->second->connection, link->second->by_peer()),
+                    now());
 }
 
 std::shared_ptr<SecureConnection> Runtime::connection_of(const Session& session) const {

@@ -35,7 +35,8 @@ class Runtime {
     std::function<std::vector<Way>(const EndpointName& local, const Addresses& peer, bool move)> ways;
     /// What a connection that stands is worth, where the host is now.
     std::function<Paths::Carries(const EndpointName& local, const SecureConnection&)> carries;
-    std::function<std::string(const EndpointName& local, const SecureConnection&)> better_link;
+    /// Over which interface a connection should rather be, empty: over none; `by_peer`: the peer has made it.
+    std::function<std::string(const EndpointName& local, const SecureConnection&, bool by_peer)> better_link;
     /// What proves that we are `local`; null when it does not reside here.
     std::function<std::shared_ptr<const TlsIdentity>(const EndpointName& local)> identity;
     /// The folder of the endpoint's sessions.
