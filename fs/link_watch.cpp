@@ -269,7 +269,7 @@ void LinkWatch::wait() {
 // Whether one may concern us. Of routes only the default ones do: on some hosts others come and go all the time.
 bool LinkWatch::read_events() {
   bool concerns_us = false;
-  alignas(nlmsghdr) std::array<char, 16384> buffer;
+  alignas(nlmsghdr) std::array<char, 16384> buffer{};
   while (true) {
     const auto size = ::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (size < 0 && errno == EINTR) continue;

@@ -19,7 +19,7 @@ class Writer {
 
   template <std::unsigned_integral T>
   void number(T value) {
-    std::array<std::byte, sizeof(T)> bytes;
+    std::array<std::byte, sizeof(T)> bytes{};
     for (std::size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<std::byte>(value >> 8 * (sizeof(T) - 1 - i));
     raw(bytes);
   }
