@@ -177,12 +177,9 @@ void Table::put_back(const EndpointName& name, std::optional<Endpoint> endpoint)
   }
 }
 
-const Table::Endpoint* Table::find(const EndpointName& name) const {
-  const auto found = names_.find(name);
-  return found == names_.end() ? nullptr : &(*found)->endpoint;
-}
+const Table::Endpoint* Table::find(const EndpointName& name) const { return find_to_change(name); }
 
-Table::Endpoint* Table::find_to_change(const EndpointName& name) {
+Table::Endpoint* Table::find_to_change(const EndpointName& name) const {
   const auto found = names_.find(name);
   return found == names_.end() ? nullptr : &(*found)->endpoint;
 }

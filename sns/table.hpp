@@ -166,7 +166,7 @@ class Table {
     bool operator()(const Entry* entry, const EndpointName& name) const { return name == entry->name; }
     bool operator()(const Entry* one, const Entry* other) const { return one == other; }
   };
-  [[nodiscard]] Endpoint* find_to_change(const EndpointName& name);
+  [[nodiscard]] Endpoint* find_to_change(const EndpointName& name) const;
   Endpoint& find_or_add(const EndpointName& name);
   void erase(const EndpointName& name);
 
