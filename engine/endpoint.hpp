@@ -39,6 +39,7 @@ class Endpoint {
   EndpointName name;
   std::uint64_t generation = 1;
   bool removed = false;  // gone for everybody; only delivers what its sessions still hold
+  bool frozen = false;   // between two places: its sessions are in its record alone
   Access access;
   std::map<std::string, Service, std::less<>> services;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions;  // by file name; not those that are closed

@@ -4,64 +4,6 @@
 #include <vector>
 
 namespace sessionfs {
-Endpoint& Host::add_endpoint(const EndpointName& name, std::uint64_t generation, Time now) {
-  if (const auto old = endpoints_.find(name); old != endpoints_.end() && old->second.removed) {
-    std::vector<std::shared_ptr<Session>> leftovers;
-    for (const auto& [key, session] : sessions_)
-      if (key.local == name) leftovers.push_back(session);
-    for (const auto& session : leftovers) abort(*session, now);
-    endpoints_.erase(name);
-  }
-  Endpoint& endpoint = endpoints_[name];
-  endpoint.name = name;
-  endpoint.generation = generation;
-  return endpoint;
-}
-
-void Host::remove_endpoint(const EndpointName& name, Time now) {
-  Endpoint* endpoint = find_endpoint(name);
-  if (endpoint == nullptr) return;
-  while (!endpoint->services.empty()) {
-    const std::string service = endpoint->services.begin()->first;
-    remove_service(*endpoint, service, now);
-  }
-  while (!endpoint->sessions.empty()) {
-    const auto session = endpoint->sessions.begin()->second;
-    close(*session, now);
-  }
-  endpoint->removed = true;
-}
-
-Endpoint* Host::find_endpoint(const EndpointName& name) {
-  const auto found = endpoints_.find(name);
-  return found == endpoints_.end() || found->second.removed ? nullptr : &found->second;
-}
-
-void Host::remove_service(Endpoint& endpoint, std::string_view service, Time now) {
-  const auto found = endpoint.services.find(service);
-  if (found == endpoint.services.end()) return;
-  const auto backlog = std::move(found->second.backlog);
-  endpoint.services.erase(found);
-  for (const auto& session : backlog) close(*session, now);
-}
-
-std::shared_ptr<Session> Host::accept(Endpoint& endpoint, std::string_view service) {
-  const auto found = endpoint.services.find(service);
-  if (found == endpoint.services.end() || found->second.backlog.empty()) return nullptr;
-  auto session = std::move(found->second.backlog.front());
-  found->second.backlog.pop_front();
-  session->set_accepted(true);
-  stores_.push_back({.kind = Action::Kind::store, .session = session, .endpoint = {}, .service = {}});
-  return session;
-}
-
-void Host::give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session) {
-  const auto found = endpoint.services.find(session->service());
-  if (found == endpoint.services.end() || session->detached()) return;
-  session->set_accepted(false);
-  found->second.backlog.push_front(session);
-  stores_.push_back({.kind = Action::Kind::store, .session = session, .endpoint = {}, .service = {}});
-}
 
 std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& target, const SessionId& id,
                                        std::uint64_t seed, Time now) {
@@ -309,13 +251,18 @@ void Host::update_timer(Slot& slot) {
   timers_[{*next, slot.serial}] = slot.session.get();
 }
 
-void Host::forget(Session& session) {
+std::shared_ptr<Session> Host::take_out(Session& session) {
   const auto slot = slots_.find(&session);
-  const auto keep = slot->second.session;
+  auto taken = slot->second.session;
   if (slot->second.timer) timers_.erase({*slot->second.timer, slot->second.serial});
   slots_.erase(slot);
   sessions_.erase({session.id(), session.local(), session.creator()});
   if (const auto peer = sessions_of_.find(session.peer()); --peer->second == 0) sessions_of_.erase(peer);
+  return taken;
+}
+
+void Host::forget(Session& session) {
+  const auto keep = take_out(session);
   const auto endpoint = endpoints_.find(session.local());
   if (endpoint != endpoints_.end() && session.failure() == Failure::none) {
     auto& tombstones = endpoint->second.tombstones;

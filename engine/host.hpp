@@ -12,8 +12,10 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/endpoint.hpp"
+#include "engine/record.hpp"
 #include "engine/session.hpp"
 
 namespace sessionfs {
@@ -28,13 +30,14 @@ inline constexpr std::size_t max_sessions_of_a_peer = 4096;
 
 struct Action {
   enum class Kind : std::uint8_t {
-    store,     // store session->image(), then call handle_stored(); before anything that follows
-    dial,      // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
-    transmit,  // poll_transmit(conn) as long as there is something and the connection takes it
-    close,     // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
-    wake,      // what an application waits for on `session` may have come
-    arrived,   // a session has come in by `service` of `endpoint`
-    forget,    // `session` is over: its stored state can be deleted
+    store,      // store session->image(), then call handle_stored(); before anything that follows
+    dial,       // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
+    transmit,   // poll_transmit(conn) as long as there is something and the connection takes it
+    close,      // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
+    wake,       // what an application waits for on `session` may have come
+    arrived,    // a session has come in by `service` of `endpoint`
+    forget,     // `session` is over: its stored state can be deleted
+    hand_over,  // `conn` is the driver's: a residence of `generation` asks on it for the state of `endpoint` (HANDOFF)
   };
   Kind kind{};
   ConnId conn = 0;
@@ -42,6 +45,7 @@ struct Action {
   std::shared_ptr<Session> session;
   EndpointName endpoint;
   std::string service;
+  std::uint64_t generation = 0;
 };
 
 class Host {
@@ -59,6 +63,16 @@ class Host {
   Endpoint& add_endpoint(const EndpointName& name, std::uint64_t generation, Time now);
   /// Closes all sessions and services. Its sessions deliver what was written as long as the host runs.
   void remove_endpoint(const EndpointName& name, Time now);
+  struct Frozen {
+    std::shared_ptr<Session> session;  // which has departed
+    SessionRecord record;
+  };
+  /// Takes all sessions of `endpoint` out of the host, without a word to their peers: they live on in their records.
+  /// All that poll_store() gives must have been stored before. From now on nothing is taken, sent or announced for it,
+  /// and whoever asks is told that it does not reside here; until thaw(), after which its sessions come back by
+  /// restore().
+  std::vector<Frozen> freeze(Endpoint& endpoint, Time now);
+  static void thaw(Endpoint& endpoint) { endpoint.frozen = false; }
   /// Null when no such endpoint resides here.
   Endpoint* find_endpoint(const EndpointName& name);
   [[nodiscard]] const std::map<EndpointName, Endpoint>& endpoints() const { return endpoints_; }
@@ -148,12 +162,15 @@ class Host {
   void update_timer(Slot& slot);
   void tell_of_change(const EndpointName* peer, Time now);
   void forget(Session& session);
+  std::shared_ptr<Session> take_out(Session& session);
+  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions_at(const EndpointName& name) const;
   void add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now);
   std::shared_ptr<Session> find_session(const SessionId& id, const EndpointName& local, bool creator) const;
 
   void handle_message(ConnId conn, Connection& connection, const Message& message, Time now);
   void handle_connect(ConnId conn, Connection& connection, const Connect& message, Time now);
   void handle_resume(ConnId conn, Connection& connection, const Resume& message, Time now);
+  void handle_handoff(ConnId conn, const Connection& connection, const Handoff& message);
   static const Tombstone* find_tombstone(const Endpoint& endpoint, const Connection& connection, const SessionId& id,
                                          bool from_creator);
   std::optional<ConnectDenial> refusal(Endpoint* endpoint, const Connection& connection, const Connect& message);

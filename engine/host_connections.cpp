@@ -88,6 +88,8 @@ void Host::handle_message(ConnId conn, Connection& connection, const Message& me
     handle_connect(conn, connection, *connect, now);
   } else if (const auto* resume = std::get_if<Resume>(&message)) {
     handle_resume(conn, connection, *resume, now);
+  } else if (const auto* handoff = std::get_if<Handoff>(&message)) {
+    handle_handoff(conn, connection, *handoff);
   } else {
     drop_connection(conn, false);
   }
@@ -103,7 +105,7 @@ const Tombstone* Host::find_tombstone(const Endpoint& endpoint, const Connection
 
 std::optional<ConnectDenial> Host::refusal(Endpoint* endpoint, const Connection& connection, const Connect& message) {
   if (message.version != protocol_version) return ConnectDenial::version;
-  if (endpoint == nullptr) return ConnectDenial::not_here;
+  if (endpoint == nullptr || endpoint->frozen) return ConnectDenial::not_here;
   const auto service = endpoint->services.find(message.service);
   if (service == endpoint->services.end()) return ConnectDenial::no_service;
   if (!endpoint->access.allows(message.service, connection.peer)) return ConnectDenial::access;
@@ -156,7 +158,8 @@ void Host::handle_resume(ConnId conn, Connection& connection, const Resume& mess
     return settle(*session, now);
   }
   ResumeDenied denial{ResumeDenial::unknown, 0, 0, 0};
-  if (const auto endpoint = endpoints_.find(connection.local); endpoint != endpoints_.end()) {
+  if (const auto endpoint = endpoints_.find(connection.local);
+      endpoint != endpoints_.end() && !endpoint->second.frozen) {
     if (const auto* tombstone = find_tombstone(endpoint->second, connection, message.id, message.from_creator))
       denial = {ResumeDenial::closed, tombstone->held, tombstone->end, 0};
     denial.generation = endpoint->second.generation;
@@ -164,6 +167,20 @@ void Host::handle_resume(ConnId conn, Connection& connection, const Resume& mess
     denial.reason = ResumeDenial::not_here;
   }
   reply(conn, denial);
+}
+
+// Only the endpoint itself may ask for its state. The answer is large, and made by the driver.
+void Host::handle_handoff(ConnId conn, const Connection& connection, const Handoff& message) {
+  const EndpointName name = connection.local;
+  if (connection.peer != name) return drop_connection(conn, false);
+  if (message.version != protocol_version) return reply(conn, HandoffDenied{HandoffDenial::version, 0});
+  connections_.erase(conn);
+  actions_.push_back({.kind = Action::Kind::hand_over,
+                      .conn = conn,
+                      .session = {},
+                      .endpoint = name,
+                      .service = {},
+                      .generation = message.generation});
 }
 
 bool Host::poll_transmit(ConnId conn, Transmit& out, Time now) {

@@ -8,7 +8,8 @@ namespace sessionfs {
 namespace {
 
 constexpr std::uint32_t image_magic = 0x53465349;  // "SFSI"
-constexpr std::uint16_t image_version = 1;
+constexpr std::uint16_t image_version = 2;
+constexpr std::uint16_t version_without_loaded_end = 1;
 // Far from the end of 64 bits, so that no sum of an offset and a buffer's size goes round.
 constexpr std::uint64_t max_stream_offset = std::uint64_t{1} << 62;
 
@@ -34,6 +35,7 @@ bool possible(const SessionImage& image, std::size_t capacity) {
   // No byte is written behind the end, and none was held.
   if (image.end && *image.end != s.written) return false;
   if (image.peer_end && *image.peer_end < r.held) return false;
+  if (image.loaded_end && (*image.loaded_end < s.acked || *image.loaded_end > s.written)) return false;
   if (!is_file_name(image.file_name)) return false;
   return s.acked <= s.written && s.written - s.acked <= capacity && s.start < capacity && r.read <= r.held &&
          r.held - r.read <= capacity && r.start < capacity;
@@ -68,6 +70,7 @@ std::vector<std::byte> encode(const SessionImage& image) {
     out.number(number);
   put_end(out, image.end);
   put_end(out, image.peer_end);
+  put_end(out, image.loaded_end);
   out.number(checksum(bytes));
   return bytes;
 }
@@ -77,7 +80,9 @@ std::optional<SessionImage> decode_session_image(std::span<const std::byte> byte
   const auto body = bytes.first(bytes.size() - sizeof(std::uint64_t));
   if (load_big_endian<std::uint64_t>(bytes.last(sizeof(std::uint64_t))) != checksum(body)) return std::nullopt;
   ByteReader in(body);
-  if (in.number<std::uint32_t>() != image_magic || in.number<std::uint16_t>() != image_version) return std::nullopt;
+  const auto magic = in.number<std::uint32_t>();
+  const auto version = in.number<std::uint16_t>();
+  if (magic != image_magic || version == 0 || version > image_version) return std::nullopt;
   SessionImage image;
   const auto id = in.raw(image.id.bytes.size());
   if (!in.ok()) return std::nullopt;
@@ -103,6 +108,7 @@ std::optional<SessionImage> decode_session_image(std::span<const std::byte> byte
   image.received.start = static_cast<std::size_t>(in.number<std::uint64_t>());
   image.end = take_end(in);
   image.peer_end = take_end(in);
+  if (version > version_without_loaded_end) image.loaded_end = take_end(in);
   if (!in.done() || image.failure > Failure::superseded || !possible(image, capacity)) return std::nullopt;
   return image;
 }

@@ -55,11 +55,15 @@ struct SessionImage {
   bool end_acked = false;
   std::optional<std::uint64_t> peer_end;  // where the peer's direction ends
   bool peer_closed = false;
+  /// Written when it was loaded at a new residence, until the peer has agreed to go on. What the peer holds beyond it
+  /// was written by a former residence after the copy that was loaded, and is not what this one writes.
+  std::optional<std::uint64_t> loaded_end;
 };
 
 std::vector<std::byte> encode(const SessionImage& image);
 
 /// Nothing when the bytes are damaged, of an unknown version, or say what cannot be for buffers of `capacity` bytes.
+/// Version 1, without `loaded_end`, is known too.
 std::optional<SessionImage> decode_session_image(std::span<const std::byte> bytes, std::size_t capacity);
 
 /// FNV-1a, 64 bits: finds torn and damaged writes, proves nothing.

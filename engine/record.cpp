@@ -8,8 +8,11 @@ namespace sessionfs {
 namespace {
 
 constexpr std::uint32_t record_magic = 0x53465345;  // "SFSE"
-constexpr std::uint16_t record_version = 1;
-constexpr std::size_t head_bytes = 4 + 2 + 4 + 8;  // magic, version, size of the body, checksum of the body
+constexpr std::uint16_t record_version = 2;
+constexpr std::uint16_t version_without_sessions = 1;  // whose size of the body has four bytes
+constexpr std::size_t head_bytes = 4 + 2 + 8 + 8;      // magic, version, size of the body, checksum of the body
+constexpr std::size_t size_offset = 6;
+constexpr std::size_t checksum_offset = 14;
 
 void put(ByteWriter& out, const Tombstone& tombstone) {
   out.raw(std::as_bytes(std::span(tombstone.id.bytes)));
@@ -32,7 +35,33 @@ std::optional<Tombstone> take_tombstone(ByteReader& in) {
   return tombstone;
 }
 
-std::optional<EndpointRecord> decode_body(ByteReader& in) {
+void put(ByteWriter& out, const SessionRecord& session) {
+  const auto image = encode(session.image);
+  out.number(static_cast<std::uint32_t>(image.size()));
+  out.raw(image);
+  out.raw(session.sent);
+  out.raw(session.received);
+}
+
+// Whose sessions they are is said by the record alone.
+std::optional<SessionRecord> take_session(ByteReader& in, const EndpointName& name) {
+  const auto size = in.number<std::uint32_t>();
+  if (!in.ok() || size > max_image_bytes) return std::nullopt;
+  const auto image = decode_session_image(in.raw(size), max_kept_bytes);
+  if (!image || image->local != name || image->sent.start != 0 || image->received.start != 0) return std::nullopt;
+  const auto sent = in.raw(static_cast<std::size_t>(image->sent.written - image->sent.acked));
+  const auto received = in.raw(static_cast<std::size_t>(image->received.held - image->received.read));
+  if (!in.ok()) return std::nullopt;
+  return SessionRecord{*image, {sent.begin(), sent.end()}, {received.begin(), received.end()}};
+}
+
+std::vector<std::byte> bytes_of(const Parts& parts) {
+  std::vector<std::byte> bytes(parts[0].begin(), parts[0].end());
+  bytes.insert(bytes.end(), parts[1].begin(), parts[1].end());
+  return bytes;
+}
+
+std::optional<EndpointRecord> decode_body(ByteReader& in, std::uint16_t version) {
   EndpointRecord record;
   const auto name = EndpointName::parse(in.text(max_whole_name_bytes));
   if (!name) return std::nullopt;
@@ -56,14 +85,27 @@ std::optional<EndpointRecord> decode_body(ByteReader& in) {
     if (!tombstone) return std::nullopt;
     record.tombstones.push_back(std::move(*tombstone));
   }
+  const auto sessions = version > version_without_sessions ? in.number<std::uint32_t>() : 0;
+  if (!in.ok() || sessions > max_record_sessions) return std::nullopt;
+  for (std::uint32_t i = 0; i < sessions; ++i) {
+    auto session = take_session(in, record.name);
+    if (!session) return std::nullopt;
+    record.sessions.push_back(std::move(*session));
+  }
   return in.done() ? std::optional(std::move(record)) : std::nullopt;
 }
 
 }  // namespace
 
+SessionRecord record_of(const Session& session) {
+  SessionRecord record{session.image(), bytes_of(session.send_buffer().kept()), bytes_of(session.recv_buffer().kept())};
+  record.image.sent.start = record.image.received.start = 0;
+  return record;
+}
+
 std::vector<std::byte> encode(const EndpointRecord& record) {
-  std::vector<std::byte> body;
-  ByteWriter out(body);
+  std::vector<std::byte> bytes(head_bytes);
+  ByteWriter out(bytes);
   out.text(record.name.str());
   out.number(record.generation);
   for (const auto* text : {&record.private_key, &record.certificate, &record.policy, &record.access}) out.text(*text);
@@ -71,15 +113,15 @@ std::vector<std::byte> encode(const EndpointRecord& record) {
   for (const auto& service : record.services) out.text(service);
   out.number(static_cast<std::uint32_t>(record.tombstones.size()));
   for (const auto& tombstone : record.tombstones) put(out, tombstone);
+  out.number(static_cast<std::uint32_t>(record.sessions.size()));
+  for (const auto& session : record.sessions) put(out, session);
 
-  std::vector<std::byte> bytes;
-  bytes.reserve(head_bytes + body.size());
-  ByteWriter whole(bytes);
-  whole.number(record_magic);
-  whole.number(record_version);
-  whole.number(static_cast<std::uint32_t>(body.size()));
-  whole.number(checksum(body));
-  whole.raw(body);
+  const std::span head(bytes);
+  const auto body = head.subspan(head_bytes);
+  store_big_endian(head.subspan<0, 4>(), record_magic);
+  store_big_endian(head.subspan<4, 2>(), record_version);
+  store_big_endian(head.subspan<size_offset, 8>(), std::uint64_t{body.size()});
+  store_big_endian(head.subspan<checksum_offset, 8>(), checksum(body));
   return bytes;
 }
 
@@ -88,12 +130,15 @@ std::optional<EndpointRecord> decode_endpoint_record(std::span<const std::byte> 
   ByteReader head(bytes);
   const auto magic = head.number<std::uint32_t>();
   const auto version = head.number<std::uint16_t>();
-  const auto size = head.number<std::uint32_t>();
+  if (!head.ok() || magic != record_magic || version == 0 || version > record_version) return std::nullopt;
+  const bool is_short = version == version_without_sessions;
+  const std::uint64_t size = is_short ? head.number<std::uint32_t>() : head.number<std::uint64_t>();
   const auto sum = head.number<std::uint64_t>();
-  const auto body = head.raw(size);
-  if (!head.ok() || magic != record_magic || version != record_version || sum != checksum(body)) return std::nullopt;
+  if (size > max_record_bytes) return std::nullopt;
+  const auto body = head.raw(static_cast<std::size_t>(size));
+  if (!head.ok() || sum != checksum(body)) return std::nullopt;
   ByteReader in(body);
-  return decode_body(in);
+  return decode_body(in, version);
 }
 
 }  // namespace sessionfs

@@ -1,4 +1,5 @@
-// The record of an endpoint: its portable form, the file `.endpoint` (thesis 4.3.2).
+// The record of an endpoint: its portable form, the file `.endpoint` (thesis 4.3.2). docs/RECORD.md says it byte by
+// byte.
 //
 // Versioned and checksummed; it holds the endpoint's private key, so it is kept with mode 0600.
 #pragma once
@@ -14,9 +15,19 @@
 
 namespace sessionfs {
 
-inline constexpr std::size_t max_record_bytes = 16 * 1024 * 1024;
+inline constexpr std::size_t max_record_bytes = 512 * 1024 * 1024;
 inline constexpr std::size_t max_key_bytes = 16 * 1024;
 inline constexpr std::size_t max_record_services = 65536;
+inline constexpr std::size_t max_record_sessions = 65536;
+/// Of one direction of one session.
+inline constexpr std::size_t max_kept_bytes = 64 * 1024 * 1024;
+
+/// A session as it travels: where it stands, what it holds for its application, and what the peer may not hold.
+struct SessionRecord {
+  SessionImage image;               // with its buffers' starts at 0
+  std::vector<std::byte> sent;      // from sent.acked to sent.written
+  std::vector<std::byte> received;  // from received.read to received.held
+};
 
 struct EndpointRecord {
   EndpointName name;
@@ -27,12 +38,16 @@ struct EndpointRecord {
   std::string access;
   std::vector<std::string> services;
   std::vector<Tombstone> tombstones;
+  std::vector<SessionRecord> sessions;
 };
+
+/// What of `session` travels now. To keep it is to hold all that was received.
+SessionRecord record_of(const Session& session);
 
 std::vector<std::byte> encode(const EndpointRecord& record);
 
 /// Nothing when the bytes are damaged or of an unknown version. Bytes behind the record's own end are ignored, so
-/// that a copy which a tool has padded is still whole.
+/// that a copy which a tool has padded is still whole. Version 1, which has no sessions, is known too.
 std::optional<EndpointRecord> decode_endpoint_record(std::span<const std::byte> bytes);
 
 }  // namespace sessionfs

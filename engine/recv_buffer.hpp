@@ -40,6 +40,8 @@ class RecvBuffer {
   /// Everything below `offset` is stored.
   void hold(std::uint64_t offset);
 
+  /// All that the application has not read: received() - read() bytes.
+  [[nodiscard]] Parts kept() const { return ring_.peek(0, ring_.size()); }
   /// What the application may read now, at most `max` bytes; consume() says how much of it was taken.
   [[nodiscard]] Parts readable(std::size_t max) const;
   [[nodiscard]] std::size_t readable_bytes() const { return static_cast<std::size_t>(held_ - read_); }

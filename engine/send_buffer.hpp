@@ -52,6 +52,8 @@ class SendBuffer {
   };
   /// The next bytes to send, at most `max`; counted as sent. Empty when there are none or the limit is reached.
   Chunk poll_transmit(std::size_t max);
+  /// All that the peer may not hold: written() - acked() bytes.
+  [[nodiscard]] Parts kept() const { return ring_.peek(0, ring_.size()); }
   [[nodiscard]] bool has_unsent() const { return sent_ < std::min(written(), limit_); }
 
   [[nodiscard]] bool trimmable() const { return ring_.trimmable(); }

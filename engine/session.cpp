@@ -38,6 +38,7 @@ Session::Session(const SessionImage& image, Memories memories, std::uint64_t see
       end_acked_(image.end_acked),
       peer_end_(image.peer_end),
       peer_closed_(image.peer_closed),
+      loaded_end_(image.loaded_end),
       random_(seed),
       since_(now),
       store_due_(true) {
@@ -88,6 +89,7 @@ SessionImage Session::image() const {
   image.end_acked = end_acked_;
   image.peer_end = peer_end_;
   image.peer_closed = peer_closed_;
+  image.loaded_end = loaded_end_;
   return image;
 }
 
@@ -124,7 +126,7 @@ void Session::run(Step step, Time now) {
     case Step::start_stream:
       connect_deadline_.reset();
       open_channel(attempt_conn_, now);
-      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      rewind();
       return;
     case Step::refuse:
       drop_attempt();
@@ -141,12 +143,12 @@ void Session::run(Step step, Time now) {
       drop_channel(false);
       open_channel(input_conn_, now);
       channel_greeting_ = Greeting::resume_ok;
-      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      rewind();
       return;
     case Step::rewind:
       drop_channel(false);
       open_channel(attempt_conn_, now);
-      (void)send_.rewind(input_progress_->held, input_progress_->limit);
+      rewind();
       return;
     case Step::redial:
       return redial(now);
@@ -282,6 +284,11 @@ void Session::open_channel(ConnId conn, Time now) {
   note_announcement(now);
 }
 
+void Session::rewind() {
+  (void)send_.rewind(input_progress_->held, input_progress_->limit);
+  loaded_end_.reset();
+}
+
 void Session::end_channel(Time now) {
   if (channel_ == 0) return;
   channel_ending_ = true;
@@ -311,6 +318,14 @@ void Session::lose(Failure failure) {
 void Session::deny(ResumeDenial reason) {
   const ResumeDenied denial{reason, recv_.held(), end_.value_or(send_.written()), generation_};
   actions_.push_back({.kind = SessionAction::Kind::deny, .conn = input_conn_, .flush = true, .denial = denial});
+}
+
+void Session::depart() {
+  state_ = State::closed;
+  failure_ = Failure::superseded;
+  attempt_conn_ = channel_ = 0;
+  actions_.clear();
+  recv_.consume(recv_.readable_bytes());
 }
 
 void Session::abort(Time now) { apply(Event::user_abort, now); }

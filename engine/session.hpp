@@ -161,6 +161,8 @@ class Session {
   void suspend(Time now) { apply(Event::user_suspend, now); }
   void resume(Time now) { apply(Event::user_resume, now); }
   void abort(Time now);
+  /// It goes on elsewhere: here it is over, nothing of it can be read or written any more (ESTALE).
+  void depart();
 
   // --- the network ----------------------------------------------------------------------------------------------
   void bind_attempt(ConnId conn) { attempt_conn_ = conn; }
@@ -215,6 +217,7 @@ class Session {
   void schedule_move(Time now);
   void drop_channel(bool flush);
   void open_channel(ConnId conn, Time now);
+  void rewind();
   void end_channel(Time now);
   void schedule_retry(Time at);
   Duration jittered(Duration delay);
@@ -223,6 +226,8 @@ class Session {
 
   // session_messages.cpp: what the network says
   [[nodiscard]] Event event_of(const Resume& message) const;
+  [[nodiscard]] bool fits(const Progress& peer) const;
+  void note_generation(std::uint64_t generation);
   [[nodiscard]] static Failure failure_of(ConnectDenial reason);
   void handle_resume_denied(const ResumeDenied& message, Time now);
   bool handle_resume_ok(const ResumeOk& message, Time now);
@@ -262,6 +267,7 @@ class Session {
   bool end_acked_;
   std::optional<std::uint64_t> peer_end_;
   bool peer_closed_;
+  std::optional<std::uint64_t> loaded_end_;
 
   ConnId attempt_conn_ = 0;
   ConnId channel_ = 0;

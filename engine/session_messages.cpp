@@ -78,9 +78,24 @@ void Session::handle_best_path() {
 
 Event Session::event_of(const Resume& message) const {
   if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
-  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) return Event::peer_resume_gap;
+  if (!fits(message.progress)) return Event::peer_resume_gap;
   const bool ours_is_sent = state_ == State::sent_resume || state_ == State::moving;
   return ours_is_sent && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
+}
+
+// Whether the stream that we have is the one that the peer speaks of.
+bool Session::fits(const Progress& peer) const {
+  if (peer.held < send_.acked() || peer.held > loaded_end_.value_or(send_.written())) return false;
+  return !peer.has_finish || end_ == peer.held;
+}
+
+// A new residence may have been loaded from a copy that knows of no end yet, and may write on.
+void Session::note_generation(std::uint64_t generation) {
+  if (generation > peer_generation_ && peer_end_ && recv_.received() < *peer_end_) {
+    peer_end_.reset();
+    peer_closed_ = false;
+  }
+  peer_generation_ = std::max(peer_generation_, generation);
 }
 
 bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
@@ -91,7 +106,7 @@ bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
   as_resume.progress = fresh;
   input_conn_ = conn;
   input_progress_ = &fresh;
-  peer_generation_ = std::max(peer_generation_, message.generation);
+  note_generation(message.generation);
   apply(event_of(as_resume), now);
   if (channel_ == conn) channel_greeting_ = Greeting::connect_ok;
   input_progress_ = nullptr;
@@ -102,7 +117,7 @@ void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
   input_conn_ = conn;
   if (message.generation < peer_generation_) return deny(ResumeDenial::superseded);
   if (message.generation == peer_generation_ && message.attempt <= peer_attempt_) return deny(ResumeDenial::stale);
-  peer_generation_ = message.generation;
+  note_generation(message.generation);
   peer_attempt_ = message.attempt;
   store_due_ = true;
   input_progress_ = &message.progress;
@@ -131,8 +146,8 @@ bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
   if (message.generation < peer_generation_) return false;
   // Its RESUMEs that are still on their way speak of a stream that has gone on since.
   peer_attempt_ = message.generation > peer_generation_ ? message.attempt : std::max(peer_attempt_, message.attempt);
-  peer_generation_ = message.generation;
-  if (message.progress.held < send_.acked() || message.progress.held > send_.written()) {
+  note_generation(message.generation);
+  if (!fits(message.progress)) {
     // The other side has accepted and does not know yet that the stream cannot go on.
     drop_channel(false);
     channel_ = std::exchange(attempt_conn_, 0);
@@ -176,7 +191,8 @@ void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
     apply(Event::denied_not_here, now);
     return;
   }
-  if (message.held < send_.written() || message.end != recv_.received()) {
+  const bool has_all = message.held == send_.written() && (!loaded_end_ || message.held <= *loaded_end_);
+  if (!has_all || message.end != recv_.received()) {
     apply(Event::denied_lost, now);
     return;
   }

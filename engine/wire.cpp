@@ -98,6 +98,22 @@ struct Encoder {
   }
   MessageType operator()(const Ping&) const { return MessageType::ping; }
   MessageType operator()(const Abort&) const { return MessageType::abort; }
+  MessageType operator()(const Handoff& m) const {
+    out.number(m.version);
+    out.number(m.generation);
+    return MessageType::handoff;
+  }
+  MessageType operator()(const HandoffOk& m) const {
+    out.number(m.generation);
+    out.number(m.size);
+    return MessageType::handoff_ok;
+  }
+  MessageType operator()(const HandoffDenied& m) const {
+    out.number(static_cast<std::uint8_t>(m.reason));
+    out.number(m.generation);
+    return MessageType::handoff_denied;
+  }
+  MessageType operator()(const HandoffTaken&) const { return MessageType::handoff_taken; }
 };
 
 void put_header(std::span<std::byte> to, MessageType type, std::size_t payload) {
@@ -128,6 +144,21 @@ std::optional<Message> decode_resume(ByteReader& in) {
   if (!progress || from_creator > 1) return std::nullopt;
   m.progress = *progress;
   return m;
+}
+
+std::optional<Message> decode_handoff_fields(MessageType type, ByteReader& in) {
+  if (type == MessageType::handoff) {
+    const auto version = in.number<std::uint16_t>();
+    return Handoff{version, in.number<std::uint64_t>()};
+  }
+  if (type == MessageType::handoff_ok) {
+    const auto generation = in.number<std::uint64_t>();
+    return HandoffOk{generation, in.number<std::uint64_t>()};
+  }
+  if (type == MessageType::handoff_taken) return HandoffTaken{};
+  const auto reason = in.number<std::uint8_t>();
+  if (reason < 1 || reason > static_cast<std::uint8_t>(HandoffDenial::version)) return std::nullopt;
+  return HandoffDenied{static_cast<HandoffDenial>(reason), in.number<std::uint64_t>()};
 }
 
 std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
@@ -178,6 +209,11 @@ std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
       return Ping{};
     case MessageType::abort:
       return Abort{};
+    case MessageType::handoff:
+    case MessageType::handoff_ok:
+    case MessageType::handoff_denied:
+    case MessageType::handoff_taken:
+      return decode_handoff_fields(type, in);
     case MessageType::data:
       break;
   }

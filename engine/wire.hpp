@@ -45,6 +45,10 @@ enum class MessageType : std::uint8_t {
   resume_denied,
   ping,
   abort,
+  handoff,
+  handoff_ok,
+  handoff_denied,
+  handoff_taken,
 };
 
 /// What a side says of the two directions of a stream: how far it holds the peer's for good, how far the peer may
@@ -118,12 +122,36 @@ struct ResumeDenied {
   std::uint64_t end = 0;         // closed: where the refuser's own direction ended
   std::uint64_t generation = 0;  // of the refuser's residence; 0: it does not reside there
 };
+/// Why a residence does not hand its endpoint over.
+enum class HandoffDenial : std::uint8_t {
+  not_here = 1,  // it does not reside at this host
+  not_newer,     // the asker's generation is not higher than the one here
+  busy,          // it is just being saved, or handed over to somebody else
+  version,
+};
+
+/// Asks for the latest state of the endpoint that both certificates name, for its residence of `generation`.
+struct Handoff {
+  std::uint16_t version = protocol_version;
+  std::uint64_t generation = 0;
+};
+/// The record follows, in DATA from offset 0 to `size`; it is the state of `generation`.
+struct HandoffOk {
+  std::uint64_t generation = 0;
+  std::uint64_t size = 0;
+};
+struct HandoffDenied {
+  HandoffDenial reason{};
+  std::uint64_t generation = 0;  // of the refuser's residence; 0: it does not reside there
+};
+/// The record is stored at its new residence.
+struct HandoffTaken {};
 /// Asks for a CHECKPOINT at once.
 struct Ping {};
 struct Abort {};
 
 using Message = std::variant<Connect, ConnectOk, ConnectDenied, Checkpoint, Finish, Close, Suspend, Resume, ResumeOk,
-                             ResumeDenied, Ping, Abort>;
+                             ResumeDenied, Ping, Abort, Handoff, HandoffOk, HandoffDenied, HandoffTaken>;
 
 /// A control frame, ready to be sent.
 class Frame {
