@@ -7,7 +7,7 @@ namespace sessionfs {
 
 std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& target, const SessionId& id,
                                        std::uint64_t seed, Time now) {
-  if (sessions_.size() >= max_sessions) return nullptr;
+  if (endpoint.frozen || sessions_.size() >= max_sessions) return nullptr;
   auto memories = make_memories_(endpoint.name, id, true);
   if (!memories) return nullptr;
   SessionImage fresh;
@@ -26,13 +26,16 @@ std::shared_ptr<Session> Host::connect(Endpoint& endpoint, const DialName& targe
 
 std::shared_ptr<Session> Host::restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories,
                                        std::uint64_t seed, Time now) {
+  if (image.local != endpoint.name || find_session(image.id, image.local, image.creator)) return nullptr;
+  if (!image.detached && endpoint.sessions.contains(image.file_name)) return nullptr;
   SessionImage current = image;
-  current.generation = std::max(current.generation, endpoint.generation);
+  current.enter(endpoint.generation);
   auto session = Session::restore(current, std::move(memories), seed, now);
-  if (!session->accepted() && !session->detached()) {
-    endpoint.services[session->service()].backlog.push_back(session);
-  }
+  const bool waits = !session->accepted() && !session->detached();
+  const auto service = endpoint.services.find(session->service());
+  if (waits && service != endpoint.services.end()) service->second.backlog.push_back(session);
   add_session(endpoint, session, now);
+  if (waits && service == endpoint.services.end()) close(*session, now);  // as when a service is removed
   return session;
 }
 

@@ -76,6 +76,10 @@ class Host {
   /// Null when no such endpoint resides here.
   Endpoint* find_endpoint(const EndpointName& name);
   [[nodiscard]] const std::map<EndpointName, Endpoint>& endpoints() const { return endpoints_; }
+  /// All sessions of `name`, those that only deliver what is left among them.
+  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions_at(const EndpointName& name) const;
+  /// A frozen endpoint is nothing here any more.
+  void forget_endpoint(const EndpointName& name) { endpoints_.erase(name); }
   /// Removes a service; sessions that nobody has accepted are closed, all others go on.
   void remove_service(Endpoint& endpoint, std::string_view service, Time now);
   /// The session that came first by this service and was not accepted; null when there is none.
@@ -87,10 +91,12 @@ class Host {
   void set_silence_limits(const SilenceLimits& limits) { silence_limits_ = limits; }
 
   // --- sessions, for applications -------------------------------------------------------------------------------
-  /// Begins a session to `target`; its file name must be free. Null when there is no memory for it.
+  /// Begins a session to `target`; its file name must be free. Null when there is no memory for it, or the endpoint is
+  /// frozen.
   std::shared_ptr<Session> connect(Endpoint& endpoint, const DialName& target, const SessionId& id, std::uint64_t seed,
                                    Time now);
-  /// A session from storage goes on, in the generation of its endpoint.
+  /// A session from storage goes on, in the generation of its endpoint: where that is higher than the session's own, it
+  /// has come from another residence. Null when it is another endpoint's, or when it or its file name is here already.
   std::shared_ptr<Session> restore(Endpoint& endpoint, const SessionImage& image, Session::Memories memories,
                                    std::uint64_t seed, Time now);
   std::size_t write(Session& session, std::span<const std::byte> data, Time now);
@@ -163,7 +169,6 @@ class Host {
   void tell_of_change(const EndpointName* peer, Time now);
   void forget(Session& session);
   std::shared_ptr<Session> take_out(Session& session);
-  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions_at(const EndpointName& name) const;
   void add_session(Endpoint& endpoint, const std::shared_ptr<Session>& session, Time now);
   std::shared_ptr<Session> find_session(const SessionId& id, const EndpointName& local, bool creator) const;
 

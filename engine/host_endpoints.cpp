@@ -14,6 +14,7 @@ Endpoint& Host::add_endpoint(const EndpointName& name, std::uint64_t generation,
   Endpoint& endpoint = endpoints_[name];
   endpoint.name = name;
   endpoint.generation = generation;
+  endpoint.frozen = false;
   return endpoint;
 }
 
@@ -56,7 +57,7 @@ std::shared_ptr<Session> Host::accept(Endpoint& endpoint, std::string_view servi
 
 void Host::give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session) {
   const auto found = endpoint.services.find(session->service());
-  if (found == endpoint.services.end() || session->detached()) return;
+  if (found == endpoint.services.end() || session->detached() || !slots_.contains(session.get())) return;
   session->set_accepted(false);
   found->second.backlog.push_front(session);
   stores_.push_back({.kind = Action::Kind::store, .session = session, .endpoint = {}, .service = {}});
@@ -85,6 +86,7 @@ std::vector<Host::Frozen> Host::freeze(Endpoint& endpoint, Time now) {
     take_out(*session);
     session->depart();
   }
+  std::erase_if(stores_, [&](const Action& action) { return !slots_.contains(action.session.get()); });
   return frozen;
 }
 

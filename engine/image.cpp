@@ -1,6 +1,7 @@
 #include "engine/image.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/bytes.hpp"
 
@@ -9,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t image_magic = 0x53465349;  // "SFSI"
 constexpr std::uint16_t image_version = 2;
-constexpr std::uint16_t version_without_loaded_end = 1;
+constexpr std::uint16_t version_without_residences = 1;
 // Far from the end of 64 bits, so that no sum of an offset and a buffer's size goes round.
 constexpr std::uint64_t max_stream_offset = std::uint64_t{1} << 62;
 
@@ -24,8 +25,22 @@ std::optional<std::uint64_t> take_end(ByteReader& in) {
   return known ? std::optional(offset) : std::nullopt;
 }
 
+std::optional<SessionImage::Loaded> take_loaded(ByteReader& in) {
+  SessionImage::Loaded loaded;
+  loaded.settled = in.number<std::uint8_t>() != 0;
+  loaded.acked = in.number<std::uint64_t>();
+  const std::size_t count = in.number<std::uint8_t>();
+  if (count > max_loaded_marks) return std::nullopt;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto generation = in.number<std::uint64_t>();
+    loaded.marks.push_back({generation, in.number<std::uint64_t>()});
+  }
+  return loaded;
+}
+
 bool is_file_name(std::string_view name) {
-  return !name.empty() && std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f && c != '/'; });
+  return !name.empty() && name != "." && name != ".." &&
+         std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7f && c != '/'; });
 }
 
 bool possible(const SessionImage& image, std::size_t capacity) {
@@ -35,13 +50,37 @@ bool possible(const SessionImage& image, std::size_t capacity) {
   // No byte is written behind the end, and none was held.
   if (image.end && *image.end != s.written) return false;
   if (image.peer_end && *image.peer_end < r.held) return false;
-  if (image.loaded_end && (*image.loaded_end < s.acked || *image.loaded_end > s.written)) return false;
+  std::uint64_t last = image.loaded.acked;
+  for (const auto& mark : image.loaded.marks) {
+    if (mark.written < last || mark.generation > image.generation) return false;
+    last = mark.written;
+  }
+  if (image.loaded.acked > s.acked || last > s.written) return false;
   if (!is_file_name(image.file_name)) return false;
   return s.acked <= s.written && s.written - s.acked <= capacity && s.start < capacity && r.read <= r.held &&
          r.held - r.read <= capacity && r.start < capacity;
 }
 
 }  // namespace
+
+void SessionImage::mark_loaded() {
+  auto& marks = loaded.marks;
+  if (marks.empty()) loaded.acked = sent.acked;
+  if (std::exchange(loaded.settled, false)) marks.clear();
+  if (marks.empty() || marks.back().generation != generation) marks.push_back({generation, sent.written});
+  if (marks.size() > max_loaded_marks) marks.erase(marks.begin() + 1);
+  if (failure == Failure::superseded) {
+    // There; here it may go on, if the peer has not gone on elsewhere.
+    failure = Failure::none;
+    closed = false;
+  }
+}
+
+void SessionImage::enter(std::uint64_t new_generation) {
+  if (new_generation <= generation) return;
+  mark_loaded();
+  generation = new_generation;
+}
 
 std::uint64_t checksum(std::span<const std::byte> bytes) {
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -70,7 +109,14 @@ std::vector<std::byte> encode(const SessionImage& image) {
     out.number(number);
   put_end(out, image.end);
   put_end(out, image.peer_end);
-  put_end(out, image.loaded_end);
+  out.number(image.source);
+  out.number(static_cast<std::uint8_t>(image.loaded.settled));
+  out.number(image.loaded.acked);
+  out.number(static_cast<std::uint8_t>(image.loaded.marks.size()));
+  for (const auto& mark : image.loaded.marks) {
+    out.number(mark.generation);
+    out.number(mark.written);
+  }
   out.number(checksum(bytes));
   return bytes;
 }
@@ -108,7 +154,13 @@ std::optional<SessionImage> decode_session_image(std::span<const std::byte> byte
   image.received.start = static_cast<std::size_t>(in.number<std::uint64_t>());
   image.end = take_end(in);
   image.peer_end = take_end(in);
-  if (version > version_without_loaded_end) image.loaded_end = take_end(in);
+  image.source = image.peer_generation;
+  if (version > version_without_residences) {
+    image.source = in.number<std::uint64_t>();
+    auto loaded = take_loaded(in);
+    if (!loaded) return std::nullopt;
+    image.loaded = std::move(*loaded);
+  }
   if (!in.done() || image.failure > Failure::superseded || !possible(image, capacity)) return std::nullopt;
   return image;
 }

@@ -31,6 +31,8 @@ enum class Failure : std::uint8_t {
 
 /// A bound on an encoded image.
 inline constexpr std::size_t max_image_bytes = 1024;
+/// Loads in a row without the peer: the first, and the last ones.
+inline constexpr std::size_t max_loaded_marks = 4;
 
 struct SessionImage {
   SessionId id;
@@ -55,15 +57,31 @@ struct SessionImage {
   bool end_acked = false;
   std::optional<std::uint64_t> peer_end;  // where the peer's direction ends
   bool peer_closed = false;
-  /// Written when it was loaded at a new residence, until the peer has agreed to go on. What the peer holds beyond it
-  /// was written by a former residence after the copy that was loaded, and is not what this one writes.
-  std::optional<std::uint64_t> loaded_end;
+  /// The generation of the peer's residence with which we have gone on last: what is received comes from it, or from
+  /// one whose stream it goes on with.
+  std::uint64_t source = 0;
+  /// Where our stream was when it was loaded at new residences, since the peer was known to go on with one.
+  struct Loaded {
+    struct Mark {
+      std::uint64_t generation = 0;  // of the residence that wrote it
+      std::uint64_t written = 0;
+    };
+    std::vector<Mark> marks;  // by generation; none: it was never loaded
+    std::uint64_t acked = 0;  // at the first load of all
+    bool settled = false;     // the peer goes on with this residence
+  };
+  Loaded loaded;
+
+  /// It has come from a record. An older mark with which no peer has settled stays.
+  void mark_loaded();
+  /// It goes on in the residence of `generation`, which is another than that which has written it, if it is higher.
+  void enter(std::uint64_t new_generation);
 };
 
 std::vector<std::byte> encode(const SessionImage& image);
 
 /// Nothing when the bytes are damaged, of an unknown version, or say what cannot be for buffers of `capacity` bytes.
-/// Version 1, without `loaded_end`, is known too.
+/// Version 1, without `source` and `loaded`, is known too.
 std::optional<SessionImage> decode_session_image(std::span<const std::byte> bytes, std::size_t capacity);
 
 /// FNV-1a, 64 bits: finds torn and damaged writes, proves nothing.

@@ -1,6 +1,8 @@
 #include "engine/record.hpp"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "engine/bytes.hpp"
 
@@ -43,12 +45,32 @@ void put(ByteWriter& out, const SessionRecord& session) {
   out.raw(session.received);
 }
 
-// Whose sessions they are is said by the record alone.
-std::optional<SessionRecord> take_session(ByteReader& in, const EndpointName& name) {
+// The name that a session made here has, or one that came in.
+bool is_named_well(const SessionImage& image) {
+  if (image.creator) {
+    const auto dial = DialName::parse(image.file_name);
+    return dial && dial->str() == image.file_name &&
+           dial->target == ServiceName{.service = image.service, .endpoint = image.peer};
+  }
+  constexpr std::size_t max_number_digits = 20;
+  const std::string_view name = image.file_name;
+  const std::size_t prefix = incoming_session_name(image.service, image.peer, 0).size() - 1;
+  if (name.size() <= prefix || name.size() > prefix + max_number_digits) return false;
+  return incoming_session_name(image.service, image.peer, 0).substr(0, prefix) == name.substr(0, prefix) &&
+         std::ranges::all_of(name.substr(prefix), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Whose sessions they are, and of which residence, is said by the record alone.
+bool belongs_to(const EndpointRecord& record, const SessionImage& image) {
+  return image.local == record.name && image.generation <= record.generation && image.attempt <= max_record_count &&
+         image.sent.start == 0 && image.received.start == 0 && is_named_well(image);
+}
+
+std::optional<SessionRecord> take_session(ByteReader& in, const EndpointRecord& record) {
   const auto size = in.number<std::uint32_t>();
   if (!in.ok() || size > max_image_bytes) return std::nullopt;
   const auto image = decode_session_image(in.raw(size), max_kept_bytes);
-  if (!image || image->local != name || image->sent.start != 0 || image->received.start != 0) return std::nullopt;
+  if (!image || !belongs_to(record, *image)) return std::nullopt;
   const auto sent = in.raw(static_cast<std::size_t>(image->sent.written - image->sent.acked));
   const auto received = in.raw(static_cast<std::size_t>(image->received.held - image->received.read));
   if (!in.ok()) return std::nullopt;
@@ -67,6 +89,7 @@ std::optional<EndpointRecord> decode_body(ByteReader& in, std::uint16_t version)
   if (!name) return std::nullopt;
   record.name = *name;
   record.generation = in.number<std::uint64_t>();
+  if (record.generation > max_record_count) return std::nullopt;
   record.private_key = in.text(max_key_bytes);
   record.certificate = in.text(max_key_bytes);
   record.policy = in.text(max_rules_bytes);
@@ -87,9 +110,12 @@ std::optional<EndpointRecord> decode_body(ByteReader& in, std::uint16_t version)
   }
   const auto sessions = version > version_without_sessions ? in.number<std::uint32_t>() : 0;
   if (!in.ok() || sessions > max_record_sessions) return std::nullopt;
+  std::set<std::pair<SessionId, bool>> ids;
+  std::set<std::string, std::less<>> names;  // of a session that is detached it is free again
   for (std::uint32_t i = 0; i < sessions; ++i) {
-    auto session = take_session(in, record.name);
-    if (!session) return std::nullopt;
+    auto session = take_session(in, record);
+    if (!session || !ids.emplace(session->image.id, session->image.creator).second) return std::nullopt;
+    if (!session->image.detached && !names.insert(session->image.file_name).second) return std::nullopt;
     record.sessions.push_back(std::move(*session));
   }
   return in.done() ? std::optional(std::move(record)) : std::nullopt;

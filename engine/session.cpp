@@ -38,7 +38,8 @@ Session::Session(const SessionImage& image, Memories memories, std::uint64_t see
       end_acked_(image.end_acked),
       peer_end_(image.peer_end),
       peer_closed_(image.peer_closed),
-      loaded_end_(image.loaded_end),
+      source_(image.source),
+      loaded_(image.loaded),
       random_(seed),
       since_(now),
       store_due_(true) {
@@ -89,7 +90,8 @@ SessionImage Session::image() const {
   image.end_acked = end_acked_;
   image.peer_end = peer_end_;
   image.peer_closed = peer_closed_;
-  image.loaded_end = loaded_end_;
+  image.source = source_;
+  image.loaded = loaded_;
   return image;
 }
 
@@ -126,8 +128,8 @@ void Session::run(Step step, Time now) {
     case Step::start_stream:
       connect_deadline_.reset();
       open_channel(attempt_conn_, now);
-      rewind();
-      return;
+      go_on_with_channel();
+      return rewind();
     case Step::refuse:
       drop_attempt();
       failure_ = input_failure_;
@@ -138,18 +140,12 @@ void Session::run(Step step, Time now) {
       attempt_greeting_ = Greeting::resume;
       return;
     case Step::accept_resume:
-      if (channel_ != 0) ++failed_moves_;  // the peer has chosen another link: two that disagree do so ever less often
-      drop_attempt();
-      drop_channel(false);
-      open_channel(input_conn_, now);
-      channel_greeting_ = Greeting::resume_ok;
-      rewind();
-      return;
+      return accept(now);
     case Step::rewind:
       drop_channel(false);
       open_channel(attempt_conn_, now);
-      rewind();
-      return;
+      go_on_with_channel();
+      return rewind();
     case Step::redial:
       return redial(now);
     case Step::drop_both:
@@ -267,6 +263,8 @@ void Session::drop_channel(bool flush) {
 
 void Session::open_channel(ConnId conn, Time now) {
   channel_ = conn;
+  channel_accepted_ = false;
+  channel_generation_ = peer_generation_;
   attempt_conn_ = 0;
   attempt_greeting_ = channel_greeting_ = Greeting::none;
   checkpoint_due_ = suspend_due_ = abort_due_ = channel_ending_ = false;
@@ -284,9 +282,23 @@ void Session::open_channel(ConnId conn, Time now) {
   note_announcement(now);
 }
 
+void Session::accept(Time now) {
+  if (channel_ != 0) ++failed_moves_;  // the peer has chosen another link: two that disagree do so ever less often
+  drop_attempt();
+  drop_channel(false);
+  open_channel(input_conn_, now);
+  channel_greeting_ = Greeting::resume_ok;
+  channel_accepted_ = true;
+  rewind();
+}
+
 void Session::rewind() {
   (void)send_.rewind(input_progress_->held, input_progress_->limit);
-  loaded_end_.reset();
+  // A new residence of the peer may know less of our end than the former one has confirmed.
+  if (end_ && end_acked_ && !(input_progress_->has_finish && (!detached_ || input_progress_->has_close))) {
+    end_acked_ = false;
+    end_due_ = true;
+  }
 }
 
 void Session::end_channel(Time now) {

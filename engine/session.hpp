@@ -130,6 +130,8 @@ class Session {
   [[nodiscard]] Time since() const { return since_; }
   /// The last one since the session was begun or restored; nothing when there was none.
   [[nodiscard]] const std::optional<Pause>& last_pause() const { return pause_; }
+  /// False: it was loaded at a new residence, and whether the peer counts what comes as that one's is not known yet.
+  [[nodiscard]] bool agreed() const { return loaded_.marks.empty() || loaded_.settled; }
   /// When the next attempt to reach the peer begins, of one that waits for it.
   [[nodiscard]] std::optional<Time> next_attempt() const { return retry_at_; }
   /// What is to be stored now. It says that all that was received is held: handle_stored() follows when it is stored.
@@ -217,6 +219,7 @@ class Session {
   void schedule_move(Time now);
   void drop_channel(bool flush);
   void open_channel(ConnId conn, Time now);
+  void accept(Time now);
   void rewind();
   void end_channel(Time now);
   void schedule_retry(Time at);
@@ -226,7 +229,8 @@ class Session {
 
   // session_messages.cpp: what the network says
   [[nodiscard]] Event event_of(const Resume& message) const;
-  [[nodiscard]] bool fits(const Progress& peer) const;
+  [[nodiscard]] bool fits(const Progress& peer, std::uint64_t source) const;
+  [[nodiscard]] std::uint64_t common_with(std::uint64_t source) const;
   void note_generation(std::uint64_t generation);
   [[nodiscard]] static Failure failure_of(ConnectDenial reason);
   void handle_resume_denied(const ResumeDenied& message, Time now);
@@ -235,6 +239,9 @@ class Session {
   // session_stream.cpp: bytes and checkpoints
   [[nodiscard]] Progress progress() const;
   [[nodiscard]] bool take_progress(const Progress& peer, Time now);
+  [[nodiscard]] bool take_checkpoint(const Progress& peer, Time now);
+  void settle();
+  void go_on_with_channel();
   bool handle_end(std::uint64_t offset, bool closes, Time now);
   void note_announcement(Time now);
   void check_complete(Time now);
@@ -267,10 +274,13 @@ class Session {
   bool end_acked_;
   std::optional<std::uint64_t> peer_end_;
   bool peer_closed_;
-  std::optional<std::uint64_t> loaded_end_;
+  std::uint64_t source_;  // the generation of the peer with which we have gone on last
+  SessionImage::Loaded loaded_;
 
   ConnId attempt_conn_ = 0;
   ConnId channel_ = 0;
+  bool channel_accepted_ = false;         // by us, whom the peer has asked
+  std::uint64_t channel_generation_ = 0;  // of the peer at the other end of it
   std::deque<SessionAction> actions_;
   ConnId input_conn_ = 0;                     // the connection whose message is being handled
   const Progress* input_progress_ = nullptr;  // and what it said of the stream
@@ -287,6 +297,7 @@ class Session {
   bool channel_ending_ = false;  // the channel is let go when nothing is left to send on it, or after attempt_timeout
 
   Progress announced_;
+  std::uint64_t asked_generation_ = 0;  // the highest of the peer's that we knew when our last RESUME was sent
   std::optional<Time> retry_at_;
   std::optional<Time> attempt_deadline_;
   std::optional<Time> connect_deadline_;

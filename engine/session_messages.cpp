@@ -12,6 +12,7 @@ void Session::handle_dialled(ConnId conn, Time now) {
 void Session::handle_dial_failed(ConnId conn, DialFailure failure, Time now) {
   if (conn != attempt_conn_) return;
   attempt_conn_ = 0;
+  attempt_greeting_ = Greeting::none;
   switch (failure) {
     case DialFailure::no_endpoint:
       input_failure_ = Failure::no_endpoint;
@@ -78,32 +79,42 @@ void Session::handle_best_path() {
 
 Event Session::event_of(const Resume& message) const {
   if (state_ == State::suspended || state_ == State::closed || state_ == State::connecting) return Event::peer_resume;
-  if (!fits(message.progress)) return Event::peer_resume_gap;
+  if (!fits(message.progress, message.source)) return Event::peer_resume_gap;
   const bool ours_is_sent = state_ == State::sent_resume || state_ == State::moving;
   return ours_is_sent && fixed_.creator ? Event::peer_resume_crossed : Event::peer_resume;
 }
 
-// Whether the stream that we have is the one that the peer speaks of.
-bool Session::fits(const Progress& peer) const {
-  if (peer.held < send_.acked() || peer.held > loaded_end_.value_or(send_.written())) return false;
-  return !peer.has_finish || end_ == peer.held;
+// How far what our residence of generation `source` has sent is what we have written, too. What any but those that we
+// come from has sent we do not know: only what was confirmed before.
+std::uint64_t Session::common_with(std::uint64_t source) const {
+  if (loaded_.marks.empty() || source == generation_) return send_.written();
+  const auto mark = std::ranges::find(loaded_.marks, source, &SessionImage::Loaded::Mark::generation);
+  return mark == loaded_.marks.end() ? loaded_.acked : mark->written;
 }
 
-// A new residence may have been loaded from a copy that knows of no end yet, and may write on.
+// Whether the stream that we have is the one that the peer speaks of.
+bool Session::fits(const Progress& peer, std::uint64_t source) const {
+  if (peer.held < send_.acked() || peer.held > common_with(source)) return false;
+  return (!peer.has_finish || end_ == peer.held) && (!peer.has_close || detached_);
+}
+
+// A new residence may have been loaded from a copy that knows of no end yet, and may write on. No application has seen
+// an end that was not reached; that of a CLOSE has been told to ours, which writes no more, and is not taken back.
 void Session::note_generation(std::uint64_t generation) {
-  if (generation > peer_generation_ && peer_end_ && recv_.received() < *peer_end_) {
-    peer_end_.reset();
-    peer_closed_ = false;
-  }
-  peer_generation_ = std::max(peer_generation_, generation);
+  if (generation <= peer_generation_) return;
+  if (peer_end_ && recv_.received() < *peer_end_) peer_end_.reset();
+  peer_generation_ = generation;
+  store_due_ = true;
 }
 
 bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
   // Who has sent, resumed or confirmed anything has had an answer to its CONNECT.
+  if (message.generation < peer_generation_) return false;
   if (recv_.received() > 0 || send_.acked() > 0 || peer_attempt_ > 0 || peer_end_) return false;
   const Progress fresh{0, message.limit, false, false};
   Resume as_resume;
   as_resume.progress = fresh;
+  as_resume.source = generation_;
   input_conn_ = conn;
   input_progress_ = &fresh;
   note_generation(message.generation);
@@ -115,6 +126,7 @@ bool Session::handle_connect(ConnId conn, const Connect& message, Time now) {
 
 void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
   input_conn_ = conn;
+  if (message.source > generation_) return deny(ResumeDenial::not_here);  // it has gone on with a newer residence
   if (message.generation < peer_generation_) return deny(ResumeDenial::superseded);
   if (message.generation == peer_generation_ && message.attempt <= peer_attempt_) return deny(ResumeDenial::stale);
   note_generation(message.generation);
@@ -122,6 +134,7 @@ void Session::handle_resume(ConnId conn, const Resume& message, Time now) {
   store_due_ = true;
   input_progress_ = &message.progress;
   apply(event_of(message), now);
+  if (message.source == generation_) settle();
   if (channel_ == conn) (void)take_progress(message.progress, now);
   input_progress_ = nullptr;
 }
@@ -144,10 +157,15 @@ Failure Session::failure_of(ConnectDenial reason) {
 
 bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
   if (message.generation < peer_generation_) return false;
+  // It has agreed to less than what has come since from a former residence, on the channel that we move from.
+  if (message.generation > asked_generation_ && recv_.received() != announced_.held) {
+    note_generation(message.generation);
+    return false;
+  }
   // Its RESUMEs that are still on their way speak of a stream that has gone on since.
   peer_attempt_ = message.generation > peer_generation_ ? message.attempt : std::max(peer_attempt_, message.attempt);
   note_generation(message.generation);
-  if (!fits(message.progress)) {
+  if (!fits(message.progress, message.source)) {
     // The other side has accepted and does not know yet that the stream cannot go on.
     drop_channel(false);
     channel_ = std::exchange(attempt_conn_, 0);
@@ -156,6 +174,7 @@ bool Session::handle_resume_ok(const ResumeOk& message, Time now) {
     apply(Event::denied_lost, now);
     return true;
   }
+  if (message.source == generation_) settle();
   input_progress_ = &message.progress;
   apply(Event::resume_ok, now);
   input_progress_ = nullptr;
@@ -191,12 +210,12 @@ void Session::handle_resume_denied(const ResumeDenied& message, Time now) {
     apply(Event::denied_not_here, now);
     return;
   }
-  const bool has_all = message.held == send_.written() && (!loaded_end_ || message.held <= *loaded_end_);
+  // An end that we have not set was that of another residence.
+  const bool has_all = end_ == message.held && (agreed() || message.held <= loaded_.marks.back().written);
   if (!has_all || message.end != recv_.received()) {
     apply(Event::denied_lost, now);
     return;
   }
-  end_ = send_.written();
   end_acked_ = true;
   peer_end_ = message.end;
   apply(Event::denied_closed, now);
@@ -206,6 +225,7 @@ bool Session::handle_message(ConnId conn, const Message& message, Time now) {
   if (conn == attempt_conn_) {
     const bool waits_for_answer = state_ == State::sent_resume || state_ == State::moving;
     if (const auto* ok = std::get_if<ConnectOk>(&message); ok != nullptr && state_ == State::connecting) {
+      if (ok->generation < peer_generation_) return false;
       const Progress fresh{0, ok->limit, false, false};
       peer_generation_ = ok->generation;
       peer_attempt_ = ok->attempt;  // its RESUMEs that are still on their way speak of a stream that had not begun
@@ -226,7 +246,8 @@ bool Session::handle_message(ConnId conn, const Message& message, Time now) {
   }
   if (conn != channel_ || !flows()) return true;  // let go of already, or ending
   last_input_ = now;
-  if (const auto* checkpoint = std::get_if<Checkpoint>(&message)) return take_progress(checkpoint->progress, now);
+  if (!std::holds_alternative<Abort>(message)) go_on_with_channel();
+  if (const auto* checkpoint = std::get_if<Checkpoint>(&message)) return take_checkpoint(checkpoint->progress, now);
   if (const auto* finish = std::get_if<Finish>(&message)) return handle_end(finish->offset, false, now);
   if (const auto* close = std::get_if<Close>(&message)) return handle_end(close->offset, true, now);
   if (std::holds_alternative<Ping>(message)) {

@@ -20,7 +20,7 @@ void put(Transmit& out, const Message& message) {
 
 Progress Session::progress() const {
   const bool all_held = peer_end_.has_value() && recv_.held() == *peer_end_;
-  return {recv_.held(), recv_.limit(), all_held, all_held && peer_closed_};
+  return {recv_.held(), recv_.limit(), all_held, peer_closed_};
 }
 
 std::size_t Session::write(std::span<const std::byte> data, Time now) {
@@ -70,7 +70,8 @@ bool Session::take_progress(const Progress& peer, Time now) {
   const std::uint64_t before = send_.acked();
   if (!send_.acknowledge(peer.held, peer.limit)) return false;
   if (peer.has_finish && (!end_ || peer.held != *end_)) return false;
-  if (end_ && (detached_ ? peer.has_close : peer.has_finish)) {
+  if (peer.has_close && !detached_) return false;
+  if (peer.has_finish && (!detached_ || peer.has_close)) {
     end_acked_ = true;
     end_due_ = false;
   }
@@ -83,6 +84,26 @@ bool Session::take_progress(const Progress& peer, Time now) {
   wake_due_ = true;
   check_complete(now);
   return true;
+}
+
+// It tells that the peer has taken our RESUME_OK, or what we have sent on the channel.
+bool Session::take_checkpoint(const Progress& peer, Time now) {
+  if (channel_accepted_ || peer.held > send_.acked()) settle();
+  return take_progress(peer, now);
+}
+
+// The peer's source is this residence.
+void Session::settle() {
+  if (agreed()) return;
+  loaded_.settled = true;
+  store_due_ = true;
+}
+
+// The peer is content with what we hold, and what comes from now on is what its present residence writes.
+void Session::go_on_with_channel() {
+  if (source_ == channel_generation_) return;
+  source_ = channel_generation_;
+  store_due_ = true;
 }
 
 bool Session::handle_end(std::uint64_t offset, bool closes, Time now) {
@@ -103,6 +124,7 @@ bool Session::handle_data(ConnId conn, const FrameReader::DataPart& part, Time n
   if (conn != channel_) return conn != attempt_conn_;
   if (!flows()) return true;
   last_input_ = now;
+  go_on_with_channel();
   if (peer_end_ && part.offset + part.bytes.size() > *peer_end_) return false;
   if (recv_.accept(part.offset, part.bytes) != RecvBuffer::Taken::ok) return false;
   store_due_ = true;
@@ -165,10 +187,11 @@ bool Session::greeting(Greeting& due, Transmit& out) {
       put(out, ConnectOk{generation_, recv_.limit(), attempt_});
       break;
     case Greeting::resume:
-      put(out, Resume{protocol_version, fixed_.id, generation_, attempt_, fixed_.creator, progress()});
+      asked_generation_ = peer_generation_;
+      put(out, Resume{protocol_version, fixed_.id, generation_, attempt_, fixed_.creator, progress(), source_});
       break;
     case Greeting::resume_ok:
-      put(out, ResumeOk{generation_, attempt_, progress()});
+      put(out, ResumeOk{generation_, attempt_, progress(), source_});
       break;
   }
   announced_ = progress();

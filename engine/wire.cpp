@@ -23,7 +23,7 @@ std::optional<Progress> take_progress(ByteReader& in) {
   progress.held = in.number<std::uint64_t>();
   progress.limit = in.number<std::uint64_t>();
   const auto flags = in.number<std::uint8_t>();
-  const bool known = flags == 0 || flags == flag_finish || flags == (flag_finish | flag_close);
+  const bool known = (flags & ~(flag_finish | flag_close)) == 0;
   if (!in.ok() || !known || progress.limit < progress.held) return std::nullopt;
   progress.has_finish = (flags & flag_finish) != 0;
   progress.has_close = (flags & flag_close) != 0;
@@ -81,12 +81,14 @@ struct Encoder {
     out.number(m.attempt);
     out.number(static_cast<std::uint8_t>(m.from_creator));
     put(out, m.progress);
+    out.number(m.source);
     return MessageType::resume;
   }
   MessageType operator()(const ResumeOk& m) const {
     out.number(m.generation);
     out.number(m.attempt);
     put(out, m.progress);
+    out.number(m.source);
     return MessageType::resume_ok;
   }
   MessageType operator()(const ResumeDenied& m) const {
@@ -143,6 +145,7 @@ std::optional<Message> decode_resume(ByteReader& in) {
   const auto progress = take_progress(in);
   if (!progress || from_creator > 1) return std::nullopt;
   m.progress = *progress;
+  m.source = in.number<std::uint64_t>();
   return m;
 }
 
@@ -195,7 +198,7 @@ std::optional<Message> decode_fields(MessageType type, ByteReader& in) {
       const auto attempt = in.number<std::uint64_t>();
       const auto progress = take_progress(in);
       if (!progress) return std::nullopt;
-      return ResumeOk{generation, attempt, *progress};
+      return ResumeOk{generation, attempt, *progress, in.number<std::uint64_t>()};
     }
     case MessageType::resume_denied: {
       const auto reason = in.number<std::uint8_t>();

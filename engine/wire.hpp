@@ -51,13 +51,13 @@ enum class MessageType : std::uint8_t {
   handoff_taken,
 };
 
-/// What a side says of the two directions of a stream: how far it holds the peer's for good, how far the peer may
-/// send, and whether it has the peer's FINISH and CLOSE.
+/// What a side says of the two directions of a stream: how far it holds the peer's for good, and how far the peer may
+/// send.
 struct Progress {
   std::uint64_t held = 0;
   std::uint64_t limit = 0;
-  bool has_finish = false;
-  bool has_close = false;
+  bool has_finish = false;  // it knows where the peer's direction ends, and holds all of it
+  bool has_close = false;   // the peer's CLOSE has come, whether or not all before it has
 
   friend bool operator==(const Progress&, const Progress&) = default;
 };
@@ -110,11 +110,13 @@ struct Resume {
   std::uint64_t attempt = 0;
   bool from_creator = false;  // which of the session's two sides asks: both may be one endpoint
   Progress progress;
+  std::uint64_t source = 0;  // the generation of the other side's residence with which it has held what it holds
 };
 struct ResumeOk {
   std::uint64_t generation = 0;
   std::uint64_t attempt = 0;  // the last of the answering side's own: it has given up all up to this one
   Progress progress;
+  std::uint64_t source = 0;  // as in RESUME; before this one
 };
 struct ResumeDenied {
   ResumeDenial reason{};

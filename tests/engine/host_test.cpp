@@ -66,7 +66,7 @@ TEST(Accepting, WhatThePeerHasEndedCanStillBeAcceptedAndRead) {
   const ConnId conn = connect(t, t.alice, t.id);
   t.feed_data(conn, 0, "last words");
   t.feed(conn, Close{10});
-  t.feed(conn, Checkpoint{{0, 4096, true, true}});
+  t.feed(conn, Checkpoint{{0, 4096, true, false}});
   t.session = t.host->accept(*t.host->find_endpoint(t.bob), "file");
   ASSERT_TRUE(t.session);
   EXPECT_EQ(t.session->state(), State::closed);

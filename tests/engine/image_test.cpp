@@ -21,6 +21,8 @@ SessionImage some_image() {
   image.accepted = true;
   image.suspended = true;
   image.end_acked = true;
+  image.source = 3;
+  image.loaded = {.marks = {{1, 1050}}, .acked = 900, .settled = true};
   image.failure = Failure::lost;
   image.generation = 2;
   image.peer_generation = 3;
@@ -68,6 +70,12 @@ TEST(Image, ComesBackAsItWas) {
   EXPECT_EQ(copy->peer_generation, 3U);
   EXPECT_EQ(copy->attempt, 4U);
   EXPECT_EQ(copy->peer_attempt, 5U);
+  EXPECT_EQ(copy->source, 3U);
+  ASSERT_EQ(copy->loaded.marks.size(), 1U);
+  EXPECT_EQ(copy->loaded.marks[0].generation, 1U);
+  EXPECT_EQ(copy->loaded.marks[0].written, 1050U);
+  EXPECT_EQ(copy->loaded.acked, 900U);
+  EXPECT_TRUE(copy->loaded.settled);
   EXPECT_EQ(copy->sent.acked, 1000U);
   EXPECT_EQ(copy->sent.written, 1100U);
   EXPECT_EQ(copy->sent.start, 77U);
@@ -76,6 +84,64 @@ TEST(Image, ComesBackAsItWas) {
   EXPECT_EQ(copy->received.start, 4095U);
   EXPECT_EQ(copy->end, 1100U);
   EXPECT_FALSE(copy->peer_end);
+}
+
+TEST(Image, Version1IsKnownToo) {
+  constexpr std::size_t residences_bytes = 8 + 1 + 8 + 1;  // the source, and that nothing was loaded
+  SessionImage never_loaded = some_image();
+  never_loaded.loaded = {};
+  const auto whole = encode(never_loaded);
+  std::vector<std::byte> former(whole.begin(), whole.end() - 8 - residences_bytes);
+  former[5] = std::byte{1};
+  const auto sum = checksum(former);
+  ByteWriter(former).number(sum);
+  const auto image = decode_session_image(former, capacity);
+  ASSERT_TRUE(image);
+  EXPECT_EQ(image->end, 1100U);
+  EXPECT_EQ(image->source, image->peer_generation);
+  EXPECT_TRUE(image->loaded.marks.empty());
+}
+
+TEST(Image, EachLoadIsMarkedUntilThePeerGoesOn) {
+  SessionImage image = some_image();
+  image.loaded = {};
+  image.end.reset();
+  image.enter(2);
+  EXPECT_TRUE(image.loaded.marks.empty()) << "the same residence";
+  image.mark_loaded();
+  image.sent.written = 1200;
+  image.mark_loaded();
+  ASSERT_EQ(image.loaded.marks.size(), 1U);
+  EXPECT_EQ(image.loaded.marks[0].generation, 2U);
+  EXPECT_EQ(image.loaded.marks[0].written, 1100U) << "the smaller end";
+  EXPECT_EQ(image.loaded.acked, 1000U);
+  for (std::uint64_t generation = 3; generation < 9; ++generation) {
+    image.enter(generation);
+    ++image.sent.written;
+  }
+  EXPECT_EQ(image.generation, 8U);
+  ASSERT_EQ(image.loaded.marks.size(), max_loaded_marks) << "the first and the last ones";
+  EXPECT_EQ(image.loaded.marks[0].generation, 2U);
+  EXPECT_EQ(image.loaded.marks[1].generation, 5U);
+  EXPECT_EQ(image.loaded.marks.back().generation, 7U);
+  EXPECT_TRUE(again(image));
+  image.loaded.settled = true;
+  image.sent.acked = 1150;
+  image.enter(9);
+  ASSERT_EQ(image.loaded.marks.size(), 1U);
+  EXPECT_EQ(image.loaded.marks[0].generation, 8U);
+  EXPECT_EQ(image.loaded.acked, 1000U) << "with whom the peer has gone on a copy of it may not know";
+}
+
+TEST(Image, WhatWasSupersededIsOpenAtANewResidence) {
+  SessionImage image = some_image();
+  image.closed = true;
+  image.enter(3);
+  EXPECT_TRUE(image.closed) << "lost is lost";
+  image.failure = Failure::superseded;
+  image.enter(4);
+  EXPECT_FALSE(image.closed);
+  EXPECT_EQ(image.failure, Failure::none);
 }
 
 TEST(Image, DamageOfAnyByteIsFound) {
@@ -153,11 +219,20 @@ TEST(Image, WhatCannotBeIsRefused) {
       [](auto& image) { image.file_name = "../../etc"; },
       [](auto& image) { image.file_name = "file\n"; },
       [](auto& image) { image.file_name = ""; },
+      [](auto& image) { image.file_name = ".."; },
+      [](auto& image) { image.loaded.acked = image.sent.acked + 1; },
+      [](auto& image) { image.loaded.marks[0].written = image.sent.written + 1; },
+      [](auto& image) { image.loaded.marks[0].generation = image.generation + 1; },
+      [](auto& image) {
+        image.loaded.marks = {{1, 2}, {2, 1}};
+      },
+      [](auto& image) { image.loaded.marks.resize(max_loaded_marks + 1, image.loaded.marks[0]); },
   };
   std::size_t number = 0;
   for (const auto& change : cases) {
     SessionImage image = some_image();
     image.end.reset();  // which would be wrong with most of the changes, whatever else is
+    image.loaded = {.marks = {{1, 0}}, .acked = 0, .settled = true};
     ASSERT_TRUE(again(image));
     change(image);
     EXPECT_FALSE(again(image)) << "case " << number;
@@ -180,6 +255,7 @@ TEST(Image, TheLargestFitsItsBound) {
   image.file_name = std::string(max_file_name_bytes, 'f');
   image.end = image.sent.written;
   image.peer_end = UINT64_MAX;
+  image.loaded.marks.resize(max_loaded_marks, image.loaded.marks[0]);
   EXPECT_LE(encode(image).size(), max_image_bytes);
   EXPECT_TRUE(again(image));
 }

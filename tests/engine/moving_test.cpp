@@ -83,5 +83,67 @@ TEST_F(Moving, AnOlderCopyThatTakesOverIsAGapOnBothSides) {
   for (const auto& session : sessions) EXPECT_EQ(session->failure(), Failure::lost);
 }
 
+// --- in its record ------------------------------------------------------------------------------------------------
+
+TEST_F(Moving, TheStreamGoesOnFromTheRecord) {
+  const auto left = flows.leave(1, bob);
+  ASSERT_TRUE(left);
+  world.run_for(minutes(3));
+  EXPECT_EQ(flow->ends[0].session->state(), State::ready_resume);
+  flows.arrive(*left, 2, false);
+  expect_all_read();
+}
+
+TEST_F(Moving, ItMayComeBackAndBothMayTravel) {
+  for (const std::size_t to : {2U, 1U}) {
+    const auto left = flows.leave(flow->ends[1].node, bob);
+    const auto also_left = flows.leave(flow->ends[0].node, alice);
+    ASSERT_TRUE(left && also_left);
+    flows.arrive(*left, to, false);
+    flows.arrive(*also_left, 3 - to, false);
+    world.run_for(milliseconds(500));
+  }
+  expect_all_read();
+}
+
+// The former residence is asked first, and what it hands over is newer than the copy.
+TEST_F(Moving, ACopyLosesNothingWhereTheFormerResidenceHandsOver) {
+  const auto copy = flows.copy(1, bob);
+  world.run_for(milliseconds(300));
+  const auto latest = flows.leave(1, bob);
+  ASSERT_TRUE(latest);
+  EXPECT_NE(latest->record, copy.record);
+  flows.arrive(*latest, 2, false);
+  expect_all_read();
+}
+
+// It has gone on, and goes on, with a peer that does not know of the copy yet.
+TEST_F(Moving, ACopyThatThePeerHasMovedPastIsLostOnBothSides) {
+  const auto copy = flows.copy(1, bob);
+  world.run_for(milliseconds(300));
+  ASSERT_FALSE(flow->ends[0].closed);
+  const auto peer = flow->ends[0].session;
+  flows.arrive(copy, 2, true);
+  const auto loaded = flow->ends[1].session;
+  ASSERT_TRUE(peer && loaded);
+  ASSERT_TRUE(world.run_until([&] { return peer->failure() != Failure::none && loaded->failure() != Failure::none; },
+                              minutes(1)));
+  EXPECT_EQ(peer->failure(), Failure::lost);
+  EXPECT_EQ(loaded->failure(), Failure::lost);
+}
+
+// Begun after the copy was made.
+TEST_F(Moving, ASessionThatTheCopyDoesNotKnowIsLostAtThePeer) {
+  const auto copy = flows.copy(1, bob);
+  Flow& later = flows.add(0, alice, 1, bob, "file", 1000000, 0);
+  flows.start(later);
+  ASSERT_TRUE(world.run_until([&] { return later.ends[1].read > 0; }, minutes(1)));
+  const auto peer = later.ends[0].session;
+  flows.arrive(copy, 2, true);
+  world.drop(1, bob);
+  ASSERT_TRUE(world.run_until([&] { return peer->failure() != Failure::none; }, minutes(2)));
+  EXPECT_EQ(peer->failure(), Failure::lost);
+}
+
 }  // namespace
 }  // namespace sessionfs::test

@@ -56,9 +56,9 @@ def missing_of(engine, text):
     for name, number in values_of(header("wire.hpp"), "MessageType").items():
         if f"\n| {number} | {name.upper()} | " not in text:
             yield f"message {number}, {name.upper()}"
-    for enumeration in ("ConnectDenial", "ResumeDenial"):
+    for enumeration in ("ConnectDenial", "ResumeDenial", "HandoffDenial"):
         for name in values_of(header("wire.hpp"), enumeration):
-            first = enumeration == "ConnectDenial"
+            first = enumeration != "ResumeDenial"
             row = rf"^\| `{name}` \|" if first else rf"^\|.*\|.*\| `{name}` \|"
             if not re.search(row, text, re.MULTILINE):
                 yield f"{enumeration} {name}"

@@ -106,7 +106,7 @@ class RawHost {
   // --- ready-made sessions --------------------------------------------------------------------------------------
   Connect connect_message() const { return {protocol_version, id, 7, capacity_bytes, "file"}; }
   Resume resume_message(std::uint64_t attempt, bool from_creator, std::uint64_t held = 0) const {
-    return {protocol_version, id, 7, attempt, from_creator, {held, held + capacity_bytes, false, false}};
+    return {protocol_version, id, 7, attempt, from_creator, {held, held + capacity_bytes, false, false}, 3};
   }
   /// Alice has connected to bob's `file`; the session is accepted.
   ConnId accept_from_alice() {
@@ -123,6 +123,27 @@ class RawHost {
     const ConnId conn = answer_dial();
     feed(conn, ConnectOk{7, capacity_bytes});
     return conn;
+  }
+
+  // --- records --------------------------------------------------------------------------------------------------
+  /// What the record of bob says of the session now.
+  [[nodiscard]] SessionRecord copy() const {
+    EndpointRecord record;
+    record.name = bob;
+    record.generation = session->image().generation;
+    record.services = {"file"};
+    record.sessions.push_back(record_of(*session));
+    return decode_endpoint_record(encode(record)).value().sessions.at(0);
+  }
+  /// Bob resides here in `generation`, with the session of the record.
+  void load(const SessionRecord& record, std::uint64_t generation) {
+    Endpoint& endpoint = host->add_endpoint(bob, generation, now);
+    const SessionKey key{bob, record.image.id, record.image.creator};
+    auto memories = store.make(key);
+    std::ranges::copy(record.sent, memories.send->bytes().begin());
+    std::ranges::copy(record.received, memories.receive->bytes().begin());
+    session = host->restore(endpoint, record.image, std::move(memories), 1, now);
+    pump();
   }
 
   // --- the driver -----------------------------------------------------------------------------------------------
@@ -169,6 +190,7 @@ class RawHost {
   std::map<ConnId, Conn> conns;
   std::vector<ConnId> dials;
   std::vector<std::shared_ptr<Session>> forgotten;
+  std::vector<Action> handed_over;
   std::size_t arrivals = 0;
   bool blocked = false;  // the connections take nothing
 
@@ -195,6 +217,9 @@ class RawHost {
       case Action::Kind::forget:
         store.remove(key_of(*action.session));
         forgotten.push_back(action.session);
+        return;
+      case Action::Kind::hand_over:
+        handed_over.push_back(action);
         return;
     }
   }

@@ -301,6 +301,23 @@ TEST_F(BetterLink, ThePeersResumeCountsUnlessOursIsTheCreators) {
   EXPECT_EQ(creator.session->channel(), ours);
 }
 
+// The peer refuses our certificate before our RESUME is on its way. The next connection begins with nothing of it.
+TEST_F(BetterLink, AGreetingThatWasNotSentIsNotTheNextOnes) {
+  RawHost host;
+  (void)host.accept_from_alice();
+  host.with([&](Host& h) { h.handle_path(*host.session, "eth1", host.now); });
+  host.blocked = true;
+  (void)host.answer_dial();
+  ASSERT_EQ(host.session->state(), State::moving);
+  host.refuse_dial(DialFailure::untrusted);
+  host.blocked = false;
+  const auto before = host.dials.size();
+  host.with([&](Host& h) { h.handle_path(*host.session, "eth2", host.now); });
+  ASSERT_EQ(host.dials.size(), before + 1);
+  EXPECT_FALSE(host.session->wants_transmit(host.dials.back()));
+  EXPECT_EQ(host.count<Resume>(host.answer_dial()), 1U);
+}
+
 TEST_F(BetterLink, WhatEndsASessionEndsItHereToo) {
   const auto moved = [](auto&& what, State state, Failure failure) {
     RawHost host;
@@ -325,6 +342,7 @@ TEST_F(BetterLink, WhatEndsASessionEndsItHereToo) {
       State::closed, Failure::superseded);
   moved(
       [](T& h, ConnId, ConnId next) {
+        h.with([&](Host& x) { x.finish(*h.session, h.now); });
         h.feed(next, ResumeDenied{ResumeDenial::closed, 0, 0, 7});
       },
       State::closed, Failure::none);

@@ -327,6 +327,7 @@ TEST(Denied, EachReasonHasOneNextState) {
     RawHost t;
     const ConnId channel = t.accept_from_alice();
     t.write("hello");
+    t.with([&](Host& host) { host.finish(*t.session, t.now); });
     t.feed_data(channel, 0, "abc");
     t.cut(channel);
     const ConnId conn = t.answer_next_dial();
@@ -358,6 +359,7 @@ TEST(Denied, ClosedWithBytesMissingIsALoss) {
     RawHost t;
     const ConnId channel = t.accept_from_alice();
     t.write("hello");
+    t.with([&](Host& host) { host.finish(*t.session, t.now); });
     t.feed_data(channel, 0, "abc");
     t.cut(channel);
     t.feed(t.answer_next_dial(), ResumeDenied{ResumeDenial::closed, held, end, 7});

@@ -27,12 +27,17 @@ const std::vector<Message>& every_message() {
                                              Finish{12345},
                                              Close{UINT64_MAX},
                                              Suspend{},
-                                             Resume{protocol_version, id, 3, 4, true, progress},
+                                             Resume{protocol_version, id, 3, 4, true, progress, UINT64_MAX},
                                              Resume{protocol_version, id, 3, 4, false, {5, 6, true, true}},
-                                             ResumeOk{3, 11, progress},
+                                             ResumeOk{3, 11, progress, 9},
                                              ResumeDenied{ResumeDenial::version, 1, 2, 5},
                                              Ping{},
-                                             Abort{}};
+                                             Abort{},
+                                             Handoff{protocol_version, 8},
+                                             HandoffOk{7, UINT64_MAX},
+                                             HandoffDenied{HandoffDenial::busy, 7},
+                                             HandoffDenied{HandoffDenial::version, 0},
+                                             HandoffTaken{}};
   return messages;
 }
 
@@ -89,21 +94,27 @@ TEST(Wire, EveryMessageComesBackAsItWas) {
 }
 
 TEST(Wire, FieldsLieWhereTheProtocolSays) {
-  const Bytes bytes = frame_of(Resume{1, SessionId{{0xaa}}, 2, 3, true, {4, 5, true, false}});
-  EXPECT_EQ(load_big_endian<std::uint32_t>(std::span(bytes).first(4)), 9U << 24 | (2U + 16 + 8 + 8 + 1 + 8 + 8 + 1));
+  const Bytes bytes = frame_of(Resume{1, SessionId{{0xaa}}, 2, 3, true, {4, 5, true, false}, 6});
+  EXPECT_EQ(load_big_endian<std::uint32_t>(std::span(bytes).first(4)),
+            9U << 24 | (2U + 16 + 8 + 8 + 1 + 8 + 8 + 1 + 8));
   EXPECT_EQ(std::to_integer<int>(bytes[5]), 1);
   EXPECT_EQ(std::to_integer<int>(bytes[6]), 0xaa);
-  EXPECT_EQ(std::to_integer<int>(bytes.back()), 1);
+  EXPECT_EQ(std::to_integer<int>(bytes[bytes.size() - 9]), 1);
+  EXPECT_EQ(std::to_integer<int>(bytes.back()), 6);
   const auto header = data_header(0x1122334455667788, 256);
   EXPECT_EQ(load_big_endian<std::uint32_t>(std::span(header).first(4)), 4U << 24 | 264U);
   EXPECT_EQ(load_big_endian<std::uint64_t>(std::span(header).subspan(4)), 0x1122334455667788U);
 }
 
-TEST(Wire, WhoHasTheCloseHasTheFinishToo) {
+TEST(Wire, WhoHasTheCloseNeedNotHaveAllBeforeIt) {
   const Bytes frame = frame_of(Checkpoint{{0, 0, true, true}});
   Bytes payload(frame.begin() + frame_header_bytes, frame.end());
   EXPECT_TRUE(decode(MessageType::checkpoint, payload));
   payload.back() = std::byte{2};
+  const auto close_alone = decode(MessageType::checkpoint, payload);
+  ASSERT_TRUE(close_alone);
+  EXPECT_EQ(std::get<Checkpoint>(*close_alone).progress, (Progress{0, 0, false, true}));
+  payload.back() = std::byte{4};
   EXPECT_FALSE(decode(MessageType::checkpoint, payload));
 }
 

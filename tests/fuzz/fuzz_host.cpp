@@ -83,6 +83,7 @@ class Play {
   HostDriver driver_;
   std::uint16_t last_id_ = 0;
   std::uint64_t attempt_ = 0;
+  std::uint64_t source_ = 0;  // that goes with the progress made last
   std::size_t ended_ = 0;
 };
 
@@ -112,6 +113,8 @@ Progress Play::progress(const std::shared_ptr<Session>& session, Choices& in) {
   const std::uint8_t flags = in.byte();
   progress.has_finish = (flags & 1) != 0;
   progress.has_close = (flags & 2) != 0;
+  source_ = session ? session->image().generation : 0;
+  if ((flags & 4) != 0) source_ = value(nullptr, in);
   return progress;
 }
 
@@ -151,12 +154,14 @@ void Play::message(ConnId conn, Choices& in) {
       if (attempt == 255) resume.from_creator = !resume.from_creator;
       if (attempt == 254) resume.version = 2;
       resume.progress = progress(about, in);
+      resume.source = source_;
       return driver_.feed(conn, resume);
     }
     case 8: {
       const std::uint64_t generation = value(nullptr, in);
       const std::uint64_t attempt = value(nullptr, in);
-      return driver_.feed(conn, ResumeOk{generation, attempt, progress(about, in)});
+      const Progress said = progress(about, in);
+      return driver_.feed(conn, ResumeOk{generation, attempt, said, source_});
     }
     case 9: {
       const auto reason = static_cast<ResumeDenial>(1 + in.index(9));
@@ -166,8 +171,21 @@ void Play::message(ConnId conn, Choices& in) {
     }
     case 10:
       return driver_.feed(conn, Ping{});
-    default:
+    case 11:
       return driver_.feed(conn, Abort{});
+    case 12: {
+      const bool known = in.byte() != 255;
+      return driver_.feed(conn, Handoff{static_cast<std::uint16_t>(known ? protocol_version : protocol_version + 1),
+                                        value(nullptr, in)});
+    }
+    case 13: {
+      const std::uint64_t generation = value(nullptr, in);
+      return driver_.feed(conn, HandoffOk{generation, value(nullptr, in)});
+    }
+    case 14:
+      return driver_.feed(conn, HandoffDenied{static_cast<HandoffDenial>(1 + in.index(4)), value(nullptr, in)});
+    default:
+      return driver_.feed(conn, HandoffTaken{});
   }
 }
 
@@ -274,6 +292,8 @@ void Play::step(Choices& in) {
     }
     case Step::restart:
       return driver_.restart(in.byte() != 0);
+    case Step::travel:
+      return driver_.travel(bob_, in.byte() != 0);
     case Step::full:
       return driver_.set_full(in.byte() != 0);
     case Step::accept:

@@ -22,7 +22,10 @@ void go_on(const SessionImage& image, std::size_t capacity) {
     const ConnId conn = driver.conns().rbegin()->first;
     if (driver.conns().at(conn).dialling) driver.dial_answered(conn);
     const auto& sent = session->send_buffer();
-    driver.feed(conn, ResumeOk{session->image().peer_generation, 1, {sent.acked(), sent.written(), false, false}});
+    driver.feed(conn, ResumeOk{session->image().peer_generation,
+                               1,
+                               {sent.acked(), sent.written(), false, false},
+                               session->image().generation});
     driver.feed_data(conn, session->recv_buffer().received(), 10, std::byte{1});
     driver.read(session, 5, HostDriver::Reader::takes_it);
     driver.write(session, 100);

@@ -1,6 +1,9 @@
 // The record of an endpoint, as a stick from anywhere may carry it.
 //
-// input: the body of a record; its head with the right size and checksum is made here. Also taken as it is.
+// input: the body of a record; its head with the right size and checksum is made here, for each version. Also taken as
+// it is.
+#include <set>
+
 #include "engine/bytes.hpp"
 #include "engine/record.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -8,14 +11,18 @@
 namespace sessionfs::fuzz {
 namespace {
 
-constexpr std::size_t magic_and_version_bytes = 6;
-constexpr std::size_t head_bytes = magic_and_version_bytes + 4 + 8;
+constexpr std::size_t magic_bytes = 4;
 
-std::vector<std::byte> with_head(Bytes body) {
+std::vector<std::byte> with_head(Bytes body, std::uint16_t version) {
   static const auto example = encode(EndpointRecord{});
-  std::vector<std::byte> out(example.begin(), example.begin() + magic_and_version_bytes);
+  std::vector<std::byte> out(example.begin(), example.begin() + magic_bytes);
   ByteWriter writer(out);
-  writer.number(static_cast<std::uint32_t>(body.size()));
+  writer.number(version);
+  if (version == 1) {
+    writer.number(static_cast<std::uint32_t>(body.size()));
+  } else {
+    writer.number(std::uint64_t{body.size()});
+  }
   writer.number(checksum(body));
   writer.raw(body);
   return out;
@@ -27,6 +34,16 @@ void require_limits(const EndpointRecord& record) {
   require(record.policy.size() <= max_rules_bytes && record.access.size() <= max_rules_bytes, "rules are bounded");
   require(record.services.size() <= max_record_services, "services are bounded");
   require(record.tombstones.size() <= max_tombstones, "tombstones are bounded");
+  std::set<std::pair<SessionId, bool>> sessions;
+  std::set<std::string> names;
+  for (const auto& [image, sent, received] : record.sessions) {
+    require(image.local == record.name && image.generation <= record.generation, "a session is the endpoint's");
+    require(sent.size() == image.sent.written - image.sent.acked, "all that was sent is there");
+    require(received.size() == image.received.held - image.received.read, "all that was received is there");
+    require(sessions.emplace(image.id, image.creator).second, "a session is there once");
+    require(image.detached || names.insert(image.file_name).second, "a name is there once");
+    require(image.file_name.find('/') == std::string::npos && image.file_name[0] != '.', "a name leads nowhere else");
+  }
   for (const auto& service : record.services) require(parse_service_part(service) == service, "services are valid");
 }
 
@@ -58,6 +75,6 @@ void fuzz(Bytes bytes, Bytes input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto input = sessionfs::fuzz::input_of(data, size);
   sessionfs::fuzz::fuzz(input, input);
-  sessionfs::fuzz::fuzz(sessionfs::fuzz::with_head(input), input);
+  for (const std::uint16_t version : {1, 2}) sessionfs::fuzz::fuzz(sessionfs::fuzz::with_head(input, version), input);
   return 0;
 }

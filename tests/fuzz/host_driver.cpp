@@ -153,16 +153,51 @@ void HostDriver::restart(bool moved) {
   std::erase_if(streams_, [](const auto& entry) { return !entry.second.session; });
 }
 
+void HostDriver::travel(const EndpointName& name, bool elsewhere) {
+  Endpoint* endpoint = host_->find_endpoint(name);
+  if (endpoint == nullptr) return;
+  EndpointRecord record;
+  record.name = name;
+  record.generation = endpoint->generation;
+  record.tombstones.assign(endpoint->tombstones.begin(), endpoint->tombstones.end());
+  for (const auto& [session, travels] : host_->freeze(*endpoint, now_)) {
+    require(session->state() == State::closed && session->readable(1)[0].empty(), "nothing of it is read here");
+    streams_.at(test::key_of(*session)).session = nullptr;
+    record.sessions.push_back(travels);
+  }
+  require(host_->sessions_at(name).empty(), "all have left");
+  require(!host_->poll_store(), "what has left is not stored any more");
+  const auto bytes = encode(record);
+  const auto arrived = decode_endpoint_record(bytes);
+  require(arrived && encode(*arrived) == bytes, "a record comes as it was sent");
+  if (elsewhere) {
+    endpoint = &host_->add_endpoint(name, record.generation + 1, now_);
+  } else {
+    Host::thaw(*endpoint);
+  }
+  for (const auto& session : arrived->sessions) {
+    const test::SessionKey key{session.image.local, session.image.id, session.image.creator};
+    store_.remove(key);
+    const auto memories = store_.make(key);
+    std::ranges::copy(session.sent, memories.send->bytes().begin());
+    std::ranges::copy(session.received, memories.receive->bytes().begin());
+    require(host_->restore(*endpoint, session.image, store_.memories(key), 1, now_) != nullptr, "it goes on here");
+  }
+  settle();
+  std::erase_if(streams_, [](const auto& entry) { return !entry.second.session; });
+}
+
 bool HostDriver::restore(const SessionImage& image) {
   const test::SessionKey key{image.local, image.id, image.creator};
   if (streams_.contains(key)) return false;
   Endpoint* endpoint = host_->find_endpoint(image.local);
   if (endpoint == nullptr) endpoint = &host_->add_endpoint(image.local, image.generation, now_);
+  (void)endpoint->services[image.service];
   (void)store_.make(key);
   streams_[key].known_content = false;
-  host_->restore(*endpoint, image, store_.memories(key), 1, now_);
+  const auto session = host_->restore(*endpoint, image, store_.memories(key), 1, now_);
   settle();
-  return streams_.contains(key);
+  return session && streams_.contains(key);
 }
 
 // --- what applications do -----------------------------------------------------------------------------------------
@@ -279,6 +314,9 @@ void HostDriver::perform(const Action& action) {
       streams_.erase(found);
       return;
     }
+    case Action::Kind::hand_over:
+      conns_.erase(action.conn);  // it is ours now, and we close it
+      return;
   }
 }
 

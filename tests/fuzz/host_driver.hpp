@@ -59,6 +59,8 @@ class HostDriver {
   void set_full(bool full) { store_.set_full(full); }
   /// The host dies and starts again from what it had stored; `moved`: somewhere else.
   void restart(bool moved);
+  /// The endpoint is frozen and goes on from its record, as the next residence or, thawed, as the same one.
+  void travel(const EndpointName& name, bool elsewhere);
 
   // --- what applications do -------------------------------------------------------------------------------------
   std::shared_ptr<Session> connect(const EndpointName& local, std::string_view target, const SessionId& id);

@@ -19,7 +19,8 @@ void HostDriver::inspect(ConnId conn, Conn& seen, Bytes frame) {
 void HostDriver::inspect_message(ConnId conn, const Message& message) {
   const auto session = session_of(conn);
   if (!session) {
-    require(std::holds_alternative<ConnectDenied>(message) || std::holds_alternative<ResumeDenied>(message),
+    require(std::holds_alternative<ConnectDenied>(message) || std::holds_alternative<ResumeDenied>(message) ||
+                std::holds_alternative<HandoffDenied>(message),
             "without a session there are only denials");
     return;
   }

@@ -13,7 +13,7 @@ namespace sessionfs::fuzz {
 enum class Step : std::uint8_t {
   incoming,        // peer (0 alice, 1 mallory, 2 bob)
   raw,             // CONN, size, bytes
-  message,         // CONN, SESSION, index in Message, fields (see fuzz_host.cpp)
+  message,         // CONN, SESSION, index in Message, fields (see fuzz_host.cpp); flags & 4: a VALUE, the source
   data,            // CONN, VALUE offset, COUNT, content
   cut,             // CONN
   answer_dial,     // index
@@ -32,6 +32,7 @@ enum class Step : std::uint8_t {
   endpoint,        // 0: removes, else makes
   better_link,     // SESSION, index of a link; 0: there is none
   distrust,        // CONN: the peer refuses our certificate
+  travel,          // 1: as the next residence
   count,
 };
 

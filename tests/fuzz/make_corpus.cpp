@@ -22,11 +22,15 @@ std::vector<std::pair<const char*, Message>> messages() {
           {"finish", Finish{100}},
           {"close", Close{100}},
           {"suspend", Suspend{}},
-          {"resume", Resume{protocol_version, id, 7, 1, true, progress}},
-          {"resume_ok", ResumeOk{7, 1, progress}},
+          {"resume", Resume{protocol_version, id, 7, 1, true, progress, 3}},
+          {"resume_ok", ResumeOk{7, 1, progress, 3}},
           {"resume_denied", ResumeDenied{ResumeDenial::closed, 100, 200, 7}},
           {"ping", Ping{}},
-          {"abort", Abort{}}};
+          {"abort", Abort{}},
+          {"handoff", Handoff{protocol_version, 8}},
+          {"handoff_ok", HandoffOk{7, 4096}},
+          {"handoff_denied", HandoffDenied{HandoffDenial::busy, 7}},
+          {"handoff_taken", HandoffTaken{}}};
 }
 
 std::vector<std::byte> data_frame(std::uint64_t offset, std::string_view text) {
@@ -79,6 +83,9 @@ void make_image_seeds(Corpus& corpus) {
   one.sent = {1000, 3000, 500};
   one.received = {2000, 4000, 3000};
   add("moving", one, 2);
+  one.source = 6;
+  one.loaded = {.marks = {{1, 2000}, {2, 3000}}, .acked = 900, .settled = false};
+  add("loaded", one, 2);
   one.end = 3000;
   one.peer_end = 5000;
   add("ending", one, 2);
@@ -112,7 +119,7 @@ void make_image_seeds(Corpus& corpus) {
 }
 
 void make_record_seeds(Corpus& corpus) {
-  constexpr std::size_t head_bytes = 18;
+  constexpr std::size_t head_bytes = 22;
   const auto add = [&](const char* name, const EndpointRecord& record) {
     const auto bytes = encode(record);
     corpus.add("record", name, Bytes(bytes).subspan(head_bytes));
@@ -132,6 +139,15 @@ void make_record_seeds(Corpus& corpus) {
   record.tombstones = {{id, EndpointName::parse("alice@home.test").value(), true, 100, 200},
                        {SessionId{{4}}, record.name, false, 0, 0}};
   add("tombstones", record);
+  SessionRecord session{image(), copy_of(bytes_of("to be sent")), copy_of(bytes_of("to be read"))};
+  session.image.sent = {100, 110, 0};
+  session.image.received = {5, 15, 0};
+  session.image.loaded = {.marks = {{2, 105}}, .acked = 90, .settled = true};
+  record.sessions = {session};
+  session.image.creator = true;
+  session.image.file_name = "file.alice@home.test~label";
+  record.sessions.push_back(session);
+  add("sessions", record);
 }
 
 // --- what happens to a host: session 0 has come in from alice by connection 0, session 1 goes to her by 1 ------------
@@ -190,6 +206,23 @@ void add_moves(Corpus& corpus) {
   failing.step(Step::better_link, {0, 2}).step(Step::answer_dial, {0}).step(Step::cut, {0}).step(Step::cut, {1});
   failing.step(Step::better_link, {1, 1}).step(Step::better_link, {1, 0}).step(Step::advance, {9});
   corpus.add("host", "moves_that_fail", failing.bytes());
+}
+
+void add_travels(Corpus& corpus) {
+  Script script;
+  script.step(Step::write, {1, 0, 100}).step(Step::data, {1, held, 0, 50, 't'}).step(Step::travel, {1});
+  script.step(Step::answer_dial, {0})
+      .step(Step::message, {0, 1, resume_ok, number, 7, zero, acked, number, 255, 4, number, 3});
+  script.step(Step::write, {1, 0, 10}).step(Step::read, {1, 0, 20, 0}).step(Step::travel, {0}).step(Step::travel, {1});
+  script.step(Step::incoming, {0})
+      .step(Step::message, {0, 0, resume, 0, number, 8, written, number, 255, 4, number, 3});
+  corpus.add("host", "travel", script.bytes());
+
+  Script handoff;
+  handoff.step(Step::incoming, {2}).step(Step::message, {2, 0, 12, 0, number, 4});
+  handoff.step(Step::incoming, {0}).step(Step::message, {2, 0, 12, 0, number, 4});
+  handoff.step(Step::incoming, {2}).step(Step::message, {2, 0, 12, 255, number, 4}).step(Step::advance, {9});
+  corpus.add("host", "handoff", handoff.bytes());
 }
 
 void add_ends(Corpus& corpus) {
@@ -267,6 +300,7 @@ void make_host_seeds(Corpus& corpus) {
   add_bytes_both_ways(corpus);
   add_break_and_resume(corpus);
   add_moves(corpus);
+  add_travels(corpus);
   add_ends(corpus);
   add_waits(corpus);
   add_arrivals(corpus);

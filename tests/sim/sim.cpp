@@ -18,7 +18,8 @@ void print(const sessionfs::test::Tally& tally, Clock::time_point start) {
             << " bytes read, " << tally.cuts << " broken connections, " << tally.suspends << " suspends, "
             << tally.crashes << " crashes, " << tally.power_cuts << " power cuts, " << tally.addresses
             << " changes of addresses, " << tally.better_links << " better links, " << tally.moves << " moves, "
-            << tally.returns << " returns, " << tally.copies << " loaded copies" << std::endl;
+            << tally.returns << " returns, " << tally.copies << " loaded copies, " << tally.travels << " travels, "
+            << tally.handoffs << " handoffs, " << tally.stale << " stale records" << std::endl;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "tests/sim/file_store.hpp"
 #include "tests/sim/flow.hpp"
+#include "tests/sim/storm_travel.hpp"
 
 namespace sessionfs::test {
 namespace {
@@ -29,6 +30,8 @@ struct Storm {
   unsigned power_percent = 0;
   unsigned address_percent = 0;
   unsigned better_percent = 0;
+  unsigned travel_percent = 0;
+  Travels travels{world, flows, tally};
 };
 
 void network_fault(Storm& storm) {
@@ -202,6 +205,7 @@ void next_fault(Storm& storm) {
   if (world.now() >= storm.end) return;
   if (world.random.chance(storm.move_percent)) move_fault(storm);
   if (world.random.chance(storm.copy_percent)) copy_fault(storm);
+  if (world.random.chance(storm.travel_percent)) storm.travels.fault();
   if (world.random.chance(storm.address_percent)) address_fault(storm);
   if (world.random.chance(storm.better_percent)) better_link(storm);
   const auto dice = world.random.between(0, 99);
@@ -239,6 +243,7 @@ void calm(Storm& storm) {
     node.cut_power = false;
     world.restart(i);
   }
+  storm.travels.calm();
   resume_all(world);
 }
 
@@ -293,6 +298,11 @@ void run_world(std::uint64_t seed, bool trace, Tally& tally) {
   if (dice.chance(15)) storm.abort_percent = 30;
   if (dice.chance(40)) storm.move_percent = 8;
   if (dice.chance(15)) storm.copy_percent = 10;
+  // Whole hosts that go elsewhere, or single endpoints that do.
+  if (dice.chance(30)) {
+    storm.travel_percent = 25;
+    storm.move_percent = storm.copy_percent = 0;
+  }
   if (dice.chance(40)) storm.address_percent = 8;
   if (on_disk) storm.power_percent = 50;
   if (dice.chance(70)) storm.better_percent = 60;

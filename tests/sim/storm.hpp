@@ -18,7 +18,10 @@ struct Tally {
   std::uint64_t better_links = 0;
   std::uint64_t moves = 0;
   std::uint64_t returns = 0;  // of hosts from which all had moved
-  std::uint64_t copies = 0;   // loaded while the host that they were made at goes on
+  std::uint64_t travels = 0;  // of an endpoint in its record, which left one host for another
+  std::uint64_t handoffs = 0;
+  std::uint64_t stale = 0;   // records that were loaded while a former residence had gone on
+  std::uint64_t copies = 0;  // loaded while the host that they were made at goes on
 };
 
 /// What does not hold is a failure of GoogleTest's. With `trace` every event is printed.

@@ -199,6 +199,8 @@ void World::perform(std::size_t index, const Action& action) {
       say([&](auto& out) { out << "host " << index << " forgets " << action.session->file_name(); });
       return;
     }
+    case Action::Kind::hand_over:  // nobody in this world asks for it
+      return close(index, action.conn, false);
   }
 }
 
@@ -336,9 +338,9 @@ void World::tap(Pipe::Side& side, std::span<const std::byte> bytes) {
     if (const auto* message = std::get_if<Message>(&event)) {
       if (record) sent.push_back({now_, side.node, side.conn, *message});
       say([&](auto& out) {
-        static constexpr std::array names{"CONNECT",   "CONNECT_OK",    "CONNECT_DENIED", "CHECKPOINT",
-                                          "FINISH",    "CLOSE",         "SUSPEND",        "RESUME",
-                                          "RESUME_OK", "RESUME_DENIED", "PING",           "ABORT"};
+        static constexpr std::array names{"CONNECT", "CONNECT_OK", "CONNECT_DENIED", "CHECKPOINT",    "FINISH", "CLOSE",
+                                          "SUSPEND", "RESUME",     "RESUME_OK",      "RESUME_DENIED", "PING",   "ABORT",
+                                          "HANDOFF", "HANDOFF_OK", "HANDOFF_DENIED", "HANDOFF_TAKEN"};
         out << "host " << side.node << " #" << side.conn << " sends " << names.at(message->index());
         const Progress* progress = nullptr;
         if (const auto* m = std::get_if<Checkpoint>(message)) progress = &m->progress;

@@ -144,6 +144,14 @@ class World {
   void come_back(Stick stick, std::size_t node);
   /// Nothing resides at `node` any more.
   void clear(std::size_t node);
+  /// The file `.endpoint` of `name` at `node`, as it is now.
+  [[nodiscard]] Bytes record_at(std::size_t node, const EndpointName& name) const;
+  /// `name` is frozen and has left `node`: what is left of it is its record. Nothing when the host dies of it.
+  std::optional<Bytes> leave(std::size_t node, const EndpointName& name);
+  /// The record goes on at `node`, in a residence that is newer than all.
+  void arrive(std::size_t node, const Bytes& record);
+  /// A former residence is told that it is one.
+  void drop(std::size_t node, const EndpointName& name);
   /// The host where the newest residence of `name` is; nodes.size() when there is none.
   [[nodiscard]] std::size_t residence(const EndpointName& name) const;
   std::vector<std::shared_ptr<Pipe>> pipes() const;
@@ -210,6 +218,7 @@ class World {
     Time since{};
   };
   std::map<EndpointName, Name> names_;
+  std::map<EndpointName, std::uint64_t> generations_;  // the highest of those that have arrived
 };
 
 }  // namespace sessionfs::test
