@@ -1,0 +1,47 @@
+// The handoff: a new residence of an endpoint asks the former one for the latest state (engine/PROTOCOL.md,
+// Residences).
+//
+// Both ends prove to be the endpoint itself. The asking end has claimed its generation before; the answering end has
+// frozen the endpoint before it answers, and lets go of it when the asking end has said that all is stored.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/wire.hpp"
+#include "fs/transport/dial.hpp"
+
+namespace sessionfs::fs {
+
+/// To find the former residence and to hear its answer. Who does not answer in time cannot be reached.
+inline constexpr std::chrono::milliseconds handoff_answer_limit{4000};
+/// Once the record flows: without a byte, or without the word that it is stored.
+inline constexpr std::chrono::milliseconds handoff_stall_limit{10000};
+
+struct HandoffAnswer {
+  enum class Kind : std::uint8_t { record, denied, unreachable };
+  Kind kind = Kind::unreachable;
+  std::string record;      // encoded
+  HandoffDenial denial{};  // of `denied`
+  std::string why;         // of `unreachable`, for people
+  /// Of `record`: tells the former residence that it is stored; to be called once. When all copies of it are gone and
+  /// none was called, the former residence knows that it is not taken.
+  std::function<void()> taken;
+};
+
+/// Asks at one of `ways`, as `identity`, for the state for the residence of `generation`. `done` is called once, later.
+void ask_for_handoff(boost::asio::io_context& io, const TlsIdentity& identity, std::vector<Way> ways,
+                     std::uint64_t generation, std::function<void(HandoffAnswer)> done);
+
+/// Answers on `connection` with the `record` of the residence of `generation`. `done` is called once, later: whether
+/// the new residence has stored it.
+void hand_over(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection, std::uint64_t generation,
+               std::string record, std::function<void(bool taken)> done);
+
+/// Answers that there is nothing to hand over; `generation` 0: it does not reside here.
+void deny_handoff(SecureConnection& connection, HandoffDenial reason, std::uint64_t generation);
+
+}  // namespace sessionfs::fs
