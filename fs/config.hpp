@@ -50,10 +50,13 @@ struct Config {
   std::chrono::milliseconds save_grace = std::chrono::seconds(10);  // for applications to save their states
   SilenceLimits silence_limits;
   std::map<std::string, HostPort> sns;
+  std::filesystem::path apps_folder;  // beside the configuration file: the applications that may be started
 
   /// Reads `file`; without one, the file for this user if there is one. Throws ConfigError.
   static Config load(const std::optional<std::filesystem::path>& file);
 };
+
+inline constexpr const char* apps_name = "apps.d";
 
 /// `/etc/sessionfs/config.toml` for root, `$XDG_CONFIG_HOME/sessionfs/config.toml` for a user.
 std::filesystem::path default_config_file();

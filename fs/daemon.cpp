@@ -72,7 +72,22 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
           [this](const EndpointName& peer) { peer_moved(peer); })),
       residents_(io, runtime_, names_, peers_, options.state, config.durability),
       documents_(Documents::limits_for(Documents::raise_descriptor_limit())),
-      operations_(runtime_, residents_, names_, *peers_, paths_, documents_) {
+      travel_(
+          io, runtime_, residents_, names_, paths_, peers_, config.save_grace,
+          {
+              .in_use =
+                  [this](const Resident& resident) {
+                    return operations_.in_use(resident) || documents_.in_use(resident.serial);
+                  },
+              .arrived = [this](const Resident& resident) { applications_.start_for(resident.name, resident.storage); },
+          }),
+      media_(io, options.state / media_name,
+             {
+                 .came = [this](const std::filesystem::path& root) { travel_.medium_came(root); },
+                 .went = [this](const std::filesystem::path& root) { travel_.medium_went(root); },
+             }),
+      applications_(io, config.apps_folder, options.mountpoint),
+      operations_(io, runtime_, residents_, names_, *peers_, paths_, documents_, travel_, media_) {
   connect_parts(config);
   runtime_.host().set_silence_limits(config.silence_limits);
   names_.start(listener_->port(), options.mountpoint);
@@ -86,6 +101,7 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
   });
   runtime_.pump();
   keep_registered();
+  media_.start();
 }
 
 Daemon::~Daemon() = default;
@@ -112,13 +128,20 @@ void Daemon::connect_parts(const Config& config) {
             operations_.forgotten(session);
             residents_.forgotten(session);
           },
+      .departed = [this](const Session& session) { operations_.forgotten(session); },
+      .hand_over =
+          [this](const EndpointName& endpoint, std::uint64_t generation, std::shared_ptr<SecureConnection> connection) {
+            travel_.answer_handoff(endpoint, generation, std::move(connection));
+          },
   });
   residents_.on_policy = [this](const Resident& resident) { paths_.set_policy(resident.name, resident.policy); };
   residents_.on_added = [this](const Resident& resident) {
     paths_.set_policy(resident.name, resident.policy);
-    if (const auto error = documents_.add_storage(resident.serial, residents_.documents_folder(resident.name)))
-      spdlog::error("{}: its documents cannot be opened: {}", resident.name.str(), error.message());
+    open_storage(resident);
   };
+  residents_.on_superseded = [this](Resident& resident) { travel_.superseded(resident); };
+  residents_.on_frozen = [this](const Resident& resident) { operations_.endpoint_frozen(resident); };
+  residents_.on_storage = [this](const Resident& resident) { open_storage(resident); };
   residents_.on_removed = [this](const Resident& resident) {
     paths_.remove(resident.name);
     documents_.remove_storage(resident.serial);
@@ -160,12 +183,21 @@ void Daemon::peer_moved(const EndpointName& peer) {
 
 void Daemon::keep_registered() {
   residents_.keep_registered();
+  travel_.keep_trying();
   peers_->end_old_watches();
   runtime_.pump();
   retry_.expires_after(std::chrono::milliseconds(registration_retry_ms));
   retry_.async_wait([this](const boost::system::error_code& error) {
     if (!error) keep_registered();
   });
+}
+
+void Daemon::open_storage(const Resident& resident) {
+  documents_.remove_storage(resident.serial);
+  if (resident.stay != Stay::here && resident.stay != Stay::leaving) return;
+  if (const auto error = documents_.add_storage(resident.serial, resident.storage))
+    spdlog::error("{}: its documents in {} cannot be used: {}", resident.name.str(),
+                  one_line(resident.storage.string()), error.message());
 }
 
 void Daemon::end() {

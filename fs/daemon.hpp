@@ -11,8 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "fs/applications.hpp"
 #include "fs/config.hpp"
 #include "fs/documents.hpp"
+#include "fs/media.hpp"
 #include "fs/mount.hpp"
 #include "fs/names.hpp"
 #include "fs/operations.hpp"
@@ -20,6 +22,7 @@
 #include "fs/residents.hpp"
 #include "fs/runtime.hpp"
 #include "fs/transport/listener.hpp"
+#include "fs/travel.hpp"
 
 namespace sessionfs::fs {
 
@@ -62,6 +65,7 @@ class Daemon {
   void tell_names();
   void peer_moved(const EndpointName& peer);
   void keep_registered();
+  void open_storage(const Resident& resident);
   void end();
 
   /// The state folder belongs to one daemon at a time.
@@ -79,6 +83,9 @@ class Daemon {
   std::shared_ptr<Peers> peers_;
   Residents residents_;
   Documents documents_;
+  Travel travel_;
+  Media media_;
+  Applications applications_;
   Operations operations_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<Mount> mount_;

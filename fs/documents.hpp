@@ -89,6 +89,10 @@ class Documents {
   // Closes all that is open there, at once: a stick can be unmounted after it. Open files get ESTALE from then on.
   void remove_storage(std::uint64_t endpoint_serial);
   bool has_storage(std::uint64_t endpoint_serial) const { return storages_.contains(endpoint_serial); }
+  // Whose document it is; 0 when its storage was removed.
+  std::uint64_t endpoint_of(Inode inode) const;
+  // Whether somebody has one of its documents open.
+  bool in_use(std::uint64_t endpoint_serial) const;
   // True when the storage holds no document (or there is none); false when it cannot be read.
   bool empty(std::uint64_t endpoint_serial) const;
   // Removes all documents, not the reserved names nor the folder. Stops at the first error.

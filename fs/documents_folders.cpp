@@ -65,6 +65,15 @@ std::error_code Documents::list(Inode folder, std::vector<Entry>& entries) {
   return code(error);
 }
 
+std::uint64_t Documents::endpoint_of(Inode inode) const {
+  const auto node = nodes_.find(serial_of(inode));
+  return node == nodes_.end() || node->second->storage == nullptr ? 0 : node->second->storage->endpoint;
+}
+
+bool Documents::in_use(std::uint64_t endpoint_serial) const {
+  return std::ranges::any_of(handles_, [&](const auto& entry) { return entry.second.endpoint == endpoint_serial; });
+}
+
 bool Documents::empty(std::uint64_t endpoint_serial) const {
   const auto found = storages_.find(endpoint_serial);
   if (found == storages_.end()) return true;

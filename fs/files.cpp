@@ -55,7 +55,8 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
 void replace_file(const std::filesystem::path& path, std::string_view content, Durability durability) {
   const std::filesystem::path temporary = path.string() + ".new";
   {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    ::unlink(temporary.c_str());  // whatever it is: on a stick it may lead somewhere else
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
     while (!content.empty()) {
       const ssize_t count = ::write(file.get(), content.data(), content.size());
       file.check(count);
@@ -64,7 +65,11 @@ void replace_file(const std::filesystem::path& path, std::string_view content, D
     if (durability == Durability::power) file.check(::fsync(file.get()));
   }
   std::filesystem::rename(temporary, path);
-  if (durability == Durability::power) sync_folder(path.parent_path());
+  if (durability != Durability::power) return;
+  sync_folder(path.parent_path());
+  // On vfat the rename may still bring back what was there before.
+  const Descriptor file(path, O_RDONLY | O_NOFOLLOW);
+  file.check(::fsync(file.get()));
 }
 
 void sync_folder(const std::filesystem::path& path) {

@@ -39,10 +39,13 @@ struct OpenFile {
   Mode mode = Mode::text;
   Inode inode = 0;
   std::string text;
+  std::shared_ptr<const std::string> record;  // in place of `text`: it may be large, and several may have it open
   bool truncated = false;
   fuse_pollhandle* poll = nullptr;
   std::string name_left;             // of a service: what is still to be read of an accepted session's name
   std::shared_ptr<Session> name_of;  // and whose name it is
+
+  [[nodiscard]] const std::string& shown() const { return record ? *record : text; }
 
   /// What open() has made for a descriptor.
   static OpenFile& of(const fuse_file_info* fi) { return *reinterpret_cast<OpenFile*>(fi->fh); }
@@ -88,6 +91,7 @@ struct ServiceNode {
   std::uint64_t endpoint = 0;
   std::string name;
   bool removed = false;
+  bool moved_away = false;  // and its endpoint with it
   std::uint64_t lookups = 0;
   std::uint64_t handles = 0;
   ParkedQueue accepts;

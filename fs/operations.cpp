@@ -21,9 +21,17 @@ struct Operations::Pending {
   }
 };
 
-Operations::Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Paths& paths,
-                       Documents& documents)
-    : runtime_(runtime), residents_(residents), names_(names), peers_(peers), paths_(paths), documents_(documents) {
+Operations::Operations(boost::asio::io_context& io, Runtime& runtime, Residents& residents, Names& names, Peers& peers,
+                       Paths& paths, Documents& documents, Travel& travel, Media& media)
+    : runtime_(runtime),
+      residents_(residents),
+      names_(names),
+      peers_(peers),
+      paths_(paths),
+      documents_(documents),
+      travel_(travel),
+      media_(media),
+      walkers_(io, walker_hooks()) {
   clock_gettime(CLOCK_REALTIME, &started_);
 }
 
@@ -41,6 +49,7 @@ Operations::Answer Operations::later(fuse_req_t req, int interrupt_error) {
 
 void Operations::endpoint_removed(const Resident& resident) {
   // Its nodes answer ESTALE or end of file from now on; those that nobody holds go.
+  walkers_.forget(resident.serial);
   std::vector<ServiceNode*> services;
   std::vector<SessionNode*> sessions;
   for (auto& [serial, node] : services_.all())
@@ -48,6 +57,7 @@ void Operations::endpoint_removed(const Resident& resident) {
   for (auto& [serial, node] : sessions_.all())
     if (node->endpoint == resident.serial) sessions.push_back(node.get());
   for (ServiceNode* node : services) {
+    node->moved_away = resident.stay != Stay::here;
     end_accepts(*node);
     drop_if_unused(*node);
   }
@@ -129,9 +139,11 @@ struct Trampolines {
                               : self(req).mkdir(req, parent, name, mode);
   }
   static void unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
+    if (self(req).refuses_removal(req, parent)) return;
     is_document(parent, name) ? documents(req).unlink(req, parent, name) : self(req).unlink(req, parent, name);
   }
   static void rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
+    if (self(req).refuses_removal(req, parent)) return;
     is_document(parent, name) ? documents(req).rmdir(req, parent, name) : self(req).rmdir(req, parent, name);
   }
   static void symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {

@@ -2,28 +2,36 @@
 // operations do). One instance a mount, called from the event loop.
 //
 // Split by room: operations_tree.cpp (names, attributes, directories), operations_session.cpp (opening, waiting),
-// operations_stream.cpp (reading, writing), operations_service.cpp (accepting), operations_text.cpp (status, ctl,
-// policy, access, attributes in words).
+// operations_stream.cpp (reading, writing), operations_service.cpp (accepting), operations_text.cpp (ctl, policy,
+// access, attributes in words), operations_status.cpp, operations_travel.cpp (saving, loading, copying).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
 #include "fs/documents.hpp"
+#include "fs/media.hpp"
 #include "fs/nodes.hpp"
 #include "fs/paths.hpp"
 #include "fs/peers.hpp"
 #include "fs/residents.hpp"
 #include "fs/runtime.hpp"
+#include "fs/travel.hpp"
+#include "fs/walkers.hpp"
 
 namespace sessionfs::fs {
 
+/// A record that a program has looked at is the same for it as long as it does not forget about it for this long.
+inline constexpr Duration record_lifetime = std::chrono::seconds(2);
+
 class Operations {
  public:
-  Operations(Runtime& runtime, Residents& residents, Names& names, Peers& peers, Paths& paths, Documents& documents);
+  Operations(boost::asio::io_context& io, Runtime& runtime, Residents& residents, Names& names, Peers& peers,
+             Paths& paths, Documents& documents, Travel& travel, Media& media);
 
   /// For fuse_session_new(), with `this` as user data.
   static const fuse_lowlevel_ops& table();
@@ -33,6 +41,9 @@ class Operations {
   void arrived(const EndpointName& endpoint, const std::string& service);
   void forgotten(const Session& session);
   void endpoint_removed(const Resident& resident);
+  void endpoint_frozen(const Resident& resident);
+  /// Whether somebody has a session or a service of it open.
+  [[nodiscard]] bool in_use(const Resident& resident);
 
   /// Answers every request that waits, with `error`; the mount can go. What would answer them later goes nowhere.
   void release_all(int error);
@@ -52,7 +63,7 @@ class Operations {
   void opendir(fuse_req_t req, Inode inode, fuse_file_info* fi);
   void readdir(fuse_req_t req, Inode inode, std::size_t size, off_t offset, fuse_file_info* fi);
   void releasedir(fuse_req_t req, Inode inode, fuse_file_info* fi);
-  bool attributes(Inode inode, struct stat& out);
+  bool attributes(Inode inode, struct stat& out, pid_t caller);
   Inode find_child(Inode parent, std::string_view name, int& error);
   void remove_endpoint(fuse_req_t req, std::string_view name);
   void fsyncdir(fuse_req_t req, Inode inode);
@@ -85,6 +96,21 @@ class Operations {
   bool try_write(Parked& parked, SessionNode& node);
   bool try_sync(fuse_req_t req, SessionNode& node, std::uint64_t offset);
 
+  // operations_travel.cpp
+  static std::string take_passphrase(std::string_view& data);
+  Travel::Done tell_later(fuse_req_t req, std::size_t size, std::function<std::string*()> last_error);
+  void load(fuse_req_t req, std::string_view folder, const std::string& passphrase, std::size_t size);
+  void save(fuse_req_t req, Resident& resident, std::string_view folder, const std::string& passphrase,
+            std::size_t size);
+  void eject(fuse_req_t req, std::string_view what, std::size_t size);
+  enum class Snapshot : std::uint8_t { at_look, at_open, at_walk };
+  std::shared_ptr<const std::string> record_for(Inode inode, pid_t caller, Snapshot when);
+  void note_walk(fuse_req_t req, Inode inode, int flags);
+  bool refuses_removal(fuse_req_t req, Inode parent);
+  bool moves_away(fuse_req_t req, Inode parent);
+  Walkers::Hooks walker_hooks();
+  void release(const Resident& resident);
+
   // operations_service.cpp
   void create_service(fuse_req_t req, Resident& resident, const std::string& name, int flags);
   void read_service(fuse_req_t req, ServiceNode& node, OpenFile& file, std::size_t size, int flags);
@@ -103,7 +129,9 @@ class Operations {
   void lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info* fi);
   int write_rules(OpenFile& file, std::string_view data, off_t offset);
   void write_command(fuse_req_t req, OpenFile& file, std::string_view data);
-  int endpoint_command(Resident& resident, std::string_view line);
+  void join(fuse_req_t req, std::string_view token, std::size_t size);
+  int session_command(Resident& resident, std::string_view line);
+  void endpoint_commands(fuse_req_t req, Resident& resident, std::string_view data);
   void getxattr(fuse_req_t req, Inode inode, const char* name, std::size_t size);
   void listxattr(fuse_req_t req, Inode inode, std::size_t size);
   std::optional<std::string> session_attribute(const SessionNode& node, std::string_view name);
@@ -118,6 +146,15 @@ class Operations {
   Peers& peers_;
   Paths& paths_;
   Documents& documents_;
+  Travel& travel_;
+  Media& media_;
+  Walkers walkers_;
+  struct Record {
+    std::shared_ptr<const std::string> record;
+    Time used{};
+    bool unopened = false;  // by the program that has looked at it
+  };
+  std::map<std::pair<Inode, pid_t>, Record> records_;  // for the programs that look at them
   NodeTable<SessionNode> sessions_;
   NodeTable<ServiceNode> services_;
   std::unordered_map<const Session*, SessionNode*> by_session_;

@@ -70,7 +70,7 @@ void Operations::create_service(fuse_req_t req, Resident& resident, const std::s
       file->mode = OpenFile::Mode::stream;
       file->inode = inode_of(Kind::service, node.serial);
       struct stat st {};
-      attributes(file->inode, st);
+      attributes(file->inode, st, 0);
       CreateReply reply{};
       reply.entry.nodeid = file->inode;
       reply.entry.attr = attr_of(st);
@@ -106,6 +106,10 @@ bool Operations::try_accept(fuse_req_t req, ServiceNode& node, OpenFile& file, s
   const Resident* resident = residents_.find(node.endpoint);
   Endpoint* endpoint = resident != nullptr ? runtime_.host().find_endpoint(resident->name) : nullptr;
   if (file.name_left.empty()) {
+    if (node.moved_away || (resident != nullptr && resident->stay != Stay::here)) {
+      fuse_reply_err(req, ESTALE);
+      return true;
+    }
     if (node.removed || endpoint == nullptr) {
       fuse_reply_buf(req, nullptr, 0);
       return true;
@@ -132,7 +136,7 @@ void Operations::give_name_back(ServiceNode& node, OpenFile& file) {
   const auto session = std::exchange(file.name_of, nullptr);
   const Resident* resident = residents_.find(node.endpoint);
   Endpoint* endpoint = resident != nullptr ? runtime_.host().find_endpoint(resident->name) : nullptr;
-  if (!session || endpoint == nullptr) return;
+  if (!session || endpoint == nullptr || endpoint->frozen || session->state() == State::closed) return;
   runtime_.host().give_back(*endpoint, session);
   arrived(endpoint->name, node.name);
 }

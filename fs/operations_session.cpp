@@ -131,7 +131,13 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   }
   auto file = std::make_unique<OpenFile>();
   file->inode = inode;
-  file->text = text_of(inode);
+  if (kind == Kind::record) {
+    note_walk(req, inode, fi->flags);
+    const auto when = record_view ? Snapshot::at_walk : Snapshot::at_open;
+    file->record = record_for(inode, fuse_req_ctx(req)->pid, when);
+  } else {
+    file->text = text_of(inode);
+  }
   const bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
   if (kind == Kind::root_ctl || kind == Kind::ctl) {
     file->mode = OpenFile::Mode::command;
@@ -175,8 +181,14 @@ int Operations::begin_dial(SessionNode& node) {
   const Resident* resident = residents_.find(node.endpoint);
   const auto target = DialName::parse(node.file_name);
   if (resident == nullptr || !target) return ENOENT;
+  if (resident->stay != Stay::here) return ESTALE;
   Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
   if (endpoint == nullptr) return ENOENT;
+  // It has been loaded since its name was looked up.
+  if (const auto there = endpoint->sessions.find(node.file_name); there != endpoint->sessions.end()) {
+    node_of(node.endpoint, node.file_name, there->second);
+    return 0;
+  }
   auto session = runtime_.host().connect(*endpoint, *target, random_session_id(), random_seed(), runtime_.now());
   if (!session) return ENOSPC;
   node.opened = false;
@@ -223,7 +235,9 @@ void Operations::reply_stream(fuse_req_t req, Inode inode) {
 
 void Operations::create(fuse_req_t req, Inode parent, const char* name, mode_t, fuse_file_info* fi) {
   Resident* resident = residents_.find(serial_of(parent));
-  if (kind_of(parent) == Kind::services && resident != nullptr) {
+  if (resident != nullptr && resident->stay != Stay::here) {
+    fuse_reply_err(req, ESTALE);
+  } else if (kind_of(parent) == Kind::services && resident != nullptr) {
     const auto service = parse_service_part(name);
     if (service) return create_service(req, *resident, *service, fi->flags);
     fuse_reply_err(req, EINVAL);

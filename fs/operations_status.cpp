@@ -50,9 +50,11 @@ std::string Operations::host_status() {
     if (endpoint == nullptr) continue;
     sessions += endpoint->sessions.size();
     services += endpoint->services.size();
-    text += "endpoint: " + name.str() + " " + resident.registration + "\n";
+    const auto stay = describe(resident.stay);
+    text += "endpoint: " + name.str() + " " + (stay.empty() ? resident.registration : std::string(stay)) + "\n";
   }
   for (const auto& link : paths_.links().text()) text += "interface: " + link + "\n";
+  for (const auto& medium : media_.text()) text += "medium: " + medium + "\n";
   text += "endpoints: " + std::to_string(residents_.all().size()) + "\n";
   text += "services: " + std::to_string(services) + "\n";
   text += "sessions: " + std::to_string(sessions) + "\n";
@@ -68,6 +70,8 @@ std::string Operations::endpoint_status(const Resident& resident) {
   text += "generation: " + std::to_string(endpoint->generation) + "\n";
   text += "registration: " + resident.registration + "\n";
   text += "interface: " + paths_.choice(resident.name) + "\n";
+  if (!residents_.is_at_home(resident)) text += "storage: " + one_line(resident.storage.string()) + "\n";
+  if (const auto stay = describe(resident.stay); !stay.empty()) text += "away: " + std::string(stay) + "\n";
   if (!resident.last_error.empty()) text += "last error: " + resident.last_error + "\n";
   for (const auto& [name, service] : endpoint->services)
     text += "service: " + name + " waiting=" + std::to_string(service.backlog.size()) + "\n";

@@ -24,7 +24,8 @@ bool nonblocking(int flags) { return (flags & O_NONBLOCK) != 0; }
 void Operations::read(fuse_req_t req, Inode inode, std::size_t size, off_t offset, fuse_file_info* fi) {
   OpenFile& file = OpenFile::of(fi);
   if (file.mode != OpenFile::Mode::stream) {
-    const std::string_view text = file.text;
+    if (kind_of(inode) == Kind::record) note_walk(req, inode, fi->flags);
+    const std::string_view text = file.shown();
     const auto at = std::min(static_cast<std::size_t>(offset), text.size());
     const auto part = text.substr(at, size);
     fuse_reply_buf(req, part.data(), part.size());
@@ -49,6 +50,7 @@ void Operations::read(fuse_req_t req, Inode inode, std::size_t size, off_t offse
 // True when it was answered.
 bool Operations::try_read(fuse_req_t req, SessionNode& node, std::size_t size) {
   Session& session = *node.session;
+  if (runtime_.is_held(session.local())) return false;
   const Parts parts = session.readable(std::min(size, max_reply_bytes));
   const std::size_t count = parts[0].size() + parts[1].size();
   if (count == 0) {
@@ -90,7 +92,8 @@ void Operations::write(fuse_req_t req, Inode inode, const char* data, std::size_
   SessionNode& node = *sessions_.find(serial_of(inode));
   Session& session = *node.session;
   std::size_t done = 0;
-  if (node.writes.empty() && session.failure() == Failure::none) {
+  const bool is_held = runtime_.is_held(session.local()) && session.failure() == Failure::none;
+  if (node.writes.empty() && session.failure() == Failure::none && !is_held) {
     done = runtime_.host().write(session, bytes_of(data, size), runtime_.now());
     runtime_.store_changes();
     runtime_.pump();  // on its way before the writer runs again
@@ -101,7 +104,7 @@ void Operations::write(fuse_req_t req, Inode inode, const char* data, std::size_
   request.done = done;
   request.size = size;
   request.session = &node;
-  if (done == size || session.write_ended() || session.failure() != Failure::none) {
+  if (!is_held && (done == size || session.write_ended() || session.failure() != Failure::none)) {
     (void)try_write(request, node);
   } else if (nonblocking(fi->flags)) {
     if (done > 0) {
@@ -120,6 +123,7 @@ void Operations::write(fuse_req_t req, Inode inode, const char* data, std::size_
 // Hands the engine what is left of a write. True when it was answered.
 bool Operations::try_write(Parked& parked, SessionNode& node) {
   Session& session = *node.session;
+  if (runtime_.is_held(session.local()) && session.failure() == Failure::none) return false;
   if (parked.done < parked.size && session.failure() == Failure::none) {
     const auto rest =
         std::span<const std::byte>(parked.data).last(std::min(parked.size - parked.done, parked.data.size()));

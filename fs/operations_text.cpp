@@ -12,14 +12,20 @@
 namespace sessionfs::fs {
 namespace {
 
-constexpr std::string_view host_commands = "join TOKEN      become a member of the domain that the token is for\n";
+constexpr std::string_view list_of_host_commands =
+    "join TOKEN      become a member of the domain that the token is for\n"
+    "load DIR        let the endpoint in DIR, or all those in it, go on here\n"
+    "eject DEVICE    save the endpoints on a stick to it, and unmount it\n"
+    "passphrase TEXT in front of load, in the same write: opens what was saved with TEXT\n";
 
-constexpr std::string_view endpoint_commands =
+constexpr std::string_view list_of_endpoint_commands =
     "suspend [X]     pause session X, or all sessions, until they are resumed here\n"
     "resume [X]      continue session X, or all sessions\n"
     "finish X        write no more to session X; reading goes on\n"
     "abort X         drop session X at once, without delivering what it holds\n"
-    "rebind [I]      move to interface I, or back to the one that the policy picks\n";
+    "rebind [I]      move to interface I, or back to the one that the policy picks\n"
+    "save [DIR]      let it leave: to DIR, or to the stick that it was loaded from\n"
+    "passphrase TEXT in front of save, in the same write: only who knows TEXT can load it\n";
 
 constexpr std::string_view attribute_names[] = {"user.session.state",    "user.session.peer",     "user.session.id",
                                                 "user.session.sent",     "user.session.received", "user.session.acked",
@@ -38,6 +44,13 @@ constexpr SessionCommand session_commands[] = {
     {"abort", true, &Host::abort},
 };
 
+// What a command is about, with its blanks.
+std::string_view rest_behind(std::string_view line, std::string_view word) {
+  auto rest = line.substr(static_cast<std::size_t>(word.data() - line.data()) + word.size());
+  const auto begin = rest.find_first_not_of(" \t");
+  return begin == std::string_view::npos ? std::string_view() : rest.substr(begin);
+}
+
 // Answers with `value`, or with its length where the caller asked for that (size 0).
 void reply_xattr(fuse_req_t req, std::string_view value, std::size_t size) {
   if (size == 0) {
@@ -54,9 +67,9 @@ void reply_xattr(fuse_req_t req, std::string_view value, std::size_t size) {
 std::string Operations::text_of(Inode inode) {
   switch (kind_of(inode)) {
     case Kind::root_ctl:
-      return std::string(host_commands);
+      return std::string(list_of_host_commands);
     case Kind::ctl:
-      return std::string(endpoint_commands);
+      return std::string(list_of_endpoint_commands);
     case Kind::root_status:
       return host_status();
     case Kind::session: {
@@ -74,8 +87,6 @@ std::string Operations::text_of(Inode inode) {
   const Resident* resident = residents_.find(serial_of(inode));
   if (resident == nullptr) return "";
   switch (kind_of(inode)) {
-    case Kind::record:
-      return residents_.record_bytes(*resident);
     case Kind::status:
       return endpoint_status(*resident);
     case Kind::policy:
@@ -118,7 +129,7 @@ std::optional<std::string> Operations::session_attribute(const SessionNode& node
 // cp asks where a text's data and holes are: it is all data.
 void Operations::lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info* fi) {
   const auto& file = *reinterpret_cast<OpenFile*>(fi->fh);
-  const auto size = static_cast<off_t>(file.text.size());
+  const auto size = static_cast<off_t>(file.shown().size());
   if (file.mode == OpenFile::Mode::stream) {
     fuse_reply_err(req, ESPIPE);
   } else if (offset < 0 || offset >= size) {
@@ -130,7 +141,7 @@ void Operations::lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info*
 
 int Operations::write_rules(OpenFile& file, std::string_view data, off_t offset) {
   Resident* resident = residents_.find(serial_of(file.inode));
-  if (resident == nullptr) return ESTALE;
+  if (resident == nullptr || resident->stay != Stay::here) return ESTALE;
   const auto at = static_cast<std::size_t>(offset);
   if (at + data.size() > max_rules_bytes) return EFBIG;
   // What is written from the front replaces the rules; what is written behind them is added.
@@ -147,52 +158,66 @@ int Operations::write_rules(OpenFile& file, std::string_view data, off_t offset)
 void Operations::write_command(fuse_req_t req, OpenFile& file, std::string_view data) {
   const std::size_t size = data.size();
   if (kind_of(file.inode) == Kind::ctl) {
-    Resident* resident = residents_.find(serial_of(file.inode));
-    int error = resident == nullptr ? ESTALE : 0;
-    while (error == 0 && !data.empty()) error = endpoint_command(*resident, next_line(data));
-    runtime_.pump();
-    if (error != 0) {
-      fuse_reply_err(req, error);
-    } else {
-      fuse_reply_write(req, size);
-    }
+    if (Resident* resident = residents_.find(serial_of(file.inode))) return endpoint_commands(req, *resident, data);
+    fuse_reply_err(req, ESTALE);
     return;
   }
-  const auto words = words_of(next_line(data));
+  const std::string passphrase = take_passphrase(data);
+  const auto line = next_line(data);
+  const auto words = words_of(line);
   if (words.empty() && data.empty()) {
     fuse_reply_write(req, size);
     return;
   }
-  const auto refuse = [&](int error, std::string why) {
+  const auto refuse = [&](std::string why) {
     last_error_ = std::move(why);
-    fuse_reply_err(req, error);
+    fuse_reply_err(req, EINVAL);
   };
-  if (words.empty() || !words_of(data).empty()) return refuse(EINVAL, "ctl: write one command a time");
-  if (words[0] != "join")
-    return refuse(EINVAL, "ctl: " + std::string(words[0]) + " is no command; read ctl for the list");
-  if (words.size() != 2) return refuse(EINVAL, "join: needs one token, as printed by: snsd token");
-  const auto answer = later(req, EINTR);
-  names_.join(std::string(words[1]), [this, answer, size](int error, const std::string& why) {
-    last_error_ = error == 0 ? "" : why;
-    if (error == 0) residents_.keep_registered();
-    answer([error, size](fuse_req_t waiting) {
-      if (error != 0) {
-        fuse_reply_err(waiting, error);
-      } else {
-        fuse_reply_write(waiting, size);
-      }
-    });
-    runtime_.pump();
-  });
+  if (words.empty() || !words_of(data).empty()) return refuse("ctl: write one command a time");
+  if (words[0] == "load") return load(req, rest_behind(line, words[0]), passphrase, size);
+  if (words[0] == "eject") return eject(req, rest_behind(line, words[0]), size);
+  if (words[0] != "join") return refuse("ctl: " + std::string(words[0]) + " is no command; read ctl for the list");
+  if (words.size() != 2) return refuse("join: needs one token, as printed by: snsd token");
+  names_.join(std::string(words[1]),
+              [this, done = tell_later(req, size, [this] { return &last_error_; })](int error, const std::string& why) {
+                if (error == 0) residents_.keep_registered();
+                done(error, error == 0 ? "" : why);
+              });
 }
 
-int Operations::endpoint_command(Resident& resident, std::string_view line) {
+void Operations::endpoint_commands(fuse_req_t req, Resident& resident, std::string_view data) {
+  const std::size_t size = data.size();
+  int error = 0;
+  while (error == 0 && !data.empty()) {
+    const std::string passphrase = take_passphrase(data);
+    const auto line = next_line(data);
+    const auto words = words_of(line);
+    if (words.empty() || words[0] != "save") {
+      error = session_command(resident, line);
+    } else if (words_of(data).empty()) {
+      return save(req, resident, rest_behind(line, words[0]), passphrase, size);
+    } else {
+      resident.last_error = "save: must be the last command";
+      error = EINVAL;
+    }
+  }
+  runtime_.pump();
+  if (error != 0) {
+    fuse_reply_err(req, error);
+  } else {
+    fuse_reply_write(req, size);
+  }
+}
+
+int Operations::session_command(Resident& resident, std::string_view line) {
   const auto words = words_of(line);
   if (words.empty()) return 0;
   const auto refuse = [&](int error, std::string why) {
     resident.last_error = std::move(why);
     return error;
   };
+  if (resident.stay != Stay::here)
+    return refuse(ESTALE, std::string(words[0]) + ": " + std::string(describe(resident.stay)));
   if (words[0] == "rebind") {
     if (words.size() > 2) return refuse(EINVAL, "rebind: takes the name of one interface, or none");
     std::string why;

@@ -25,11 +25,18 @@ constexpr FixedEntry root_entries[] = {
     {"status", Kind::root_status, S_IFREG | 0444},
 };
 constexpr FixedEntry endpoint_entries[] = {
-    {".endpoint", Kind::record, S_IFREG | 0600},  {"ctl", Kind::ctl, S_IFREG | 0600},
-    {"status", Kind::status, S_IFREG | 0444},     {"policy", Kind::policy, S_IFREG | 0644},
-    {"access", Kind::access, S_IFREG | 0644},     {"services", Kind::services, S_IFDIR | 0755},
-    {"sessions", Kind::sessions, S_IFDIR | 0755},
+    {"ctl", Kind::ctl, S_IFREG | 0600},           {"status", Kind::status, S_IFREG | 0444},
+    {"policy", Kind::policy, S_IFREG | 0644},     {"access", Kind::access, S_IFREG | 0644},
+    {"services", Kind::services, S_IFDIR | 0755}, {"sessions", Kind::sessions, S_IFDIR | 0755},
+    {".endpoint", Kind::record, S_IFREG | 0600},
 };
+// What copies a tree takes its files in the order of a folder, or of their numbers: the record comes last, when all
+// else is copied, so that what mv(1) copies is still true when it begins to remove.
+constexpr Inode last_number = ~Inode{0} >> 1;
+constexpr Inode shown_number(Inode inode) {
+  return kind_of(inode) == Kind::record ? last_number - serial_of(inode) : inode;
+}
+
 constexpr mode_t directory_mode = S_IFDIR | 0755;
 constexpr mode_t service_mode = S_IFREG | 0600;
 constexpr mode_t session_mode = S_IFREG | 0600;
@@ -57,10 +64,10 @@ struct OpenDirectory {
 
 }  // namespace
 
-bool Operations::attributes(Inode inode, struct stat& out) {
+bool Operations::attributes(Inode inode, struct stat& out, pid_t caller) {
   const Kind kind = kind_of(inode);
   out = {};
-  out.st_ino = inode;
+  out.st_ino = shown_number(inode);
   out.st_mode = mode_of(kind);
   out.st_nlink = S_ISDIR(out.st_mode) ? 2 : 1;
   out.st_uid = getuid();
@@ -87,8 +94,8 @@ bool Operations::attributes(Inode inode, struct stat& out) {
     out.st_ctim = folder.st_ctim;
   }
   // Tools that copy trees believe the size.
-  if (kind == Kind::record || kind == Kind::policy || kind == Kind::access)
-    out.st_size = static_cast<off_t>(text_of(inode).size());
+  if (kind == Kind::policy || kind == Kind::access) out.st_size = static_cast<off_t>(text_of(inode).size());
+  if (kind == Kind::record) out.st_size = static_cast<off_t>(record_for(inode, caller, Snapshot::at_look)->size());
   return true;
 }
 
@@ -100,7 +107,7 @@ Inode Operations::find_child(Inode parent, std::string_view name, int& error) {
       if (entry.name == name) return inode_of(entry.kind, 0);
     const auto endpoint = EndpointName::parse(name);
     const Resident* resident = endpoint ? residents_.find(*endpoint) : nullptr;
-    return resident != nullptr ? inode_of(Kind::endpoint, resident->serial) : 0;
+    return resident != nullptr && resident->stay != Stay::arriving ? inode_of(Kind::endpoint, resident->serial) : 0;
   }
   Resident* resident = residents_.find(serial_of(parent));
   if (resident == nullptr) {
@@ -140,7 +147,7 @@ void Operations::lookup(fuse_req_t req, Inode parent, const char* name) {
   }
   fuse_entry_param entry{};
   entry.ino = inode;
-  if (!attributes(inode, entry.attr)) {
+  if (!attributes(inode, entry.attr, fuse_req_ctx(req)->pid)) {
     fuse_reply_err(req, ENOENT);
     return;
   }
@@ -165,7 +172,7 @@ void Operations::forget(Inode inode, std::uint64_t count) {
 
 void Operations::getattr(fuse_req_t req, Inode inode, fuse_file_info*) {
   struct stat out {};
-  if (attributes(inode, out)) {
+  if (attributes(inode, out, fuse_req_ctx(req)->pid)) {
     fuse_reply_attr(req, &out, 0);
   } else {
     fuse_reply_err(req, ESTALE);
@@ -202,7 +209,7 @@ void Operations::mkdir(fuse_req_t req, Inode parent, const char* name, mode_t) {
         return;
       }
       entry.ino = inode_of(Kind::endpoint, resident->serial);
-      attributes(entry.ino, entry.attr);
+      attributes(entry.ino, entry.attr, 0);
       fuse_reply_entry(waiting, &entry);
     });
     runtime_.pump();
@@ -211,6 +218,10 @@ void Operations::mkdir(fuse_req_t req, Inode parent, const char* name, mode_t) {
 
 void Operations::rmdir(fuse_req_t req, Inode parent, const char* name) {
   if (kind_of(parent) == Kind::root) return remove_endpoint(req, name);
+  if (moves_away(req, parent)) {
+    fuse_reply_err(req, 0);
+    return;
+  }
   // `rm -r` removes the fixed folders before their endpoint: they go with it.
   int error = 0;
   const Inode inode = find_child(parent, name, error);
@@ -230,16 +241,23 @@ void Operations::rmdir(fuse_req_t req, Inode parent, const char* name) {
 void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
   const auto endpoint = EndpointName::parse(name);
   const Resident* resident = endpoint ? residents_.find(*endpoint) : nullptr;
+  const bool is_moving = resident != nullptr && walkers_.moving(resident->serial);
   int error = 0;
   if (resident == nullptr) {
     error = name == "ctl" || name == "status" ? ENOTDIR : ENOENT;
-  } else if (*endpoint == residents_.default_name()) {
+  } else if (*endpoint == residents_.default_name() || (resident->stay != Stay::here && !is_moving)) {
     error = EBUSY;
   } else if (!documents_.empty(resident->serial)) {
     error = ENOTEMPTY;
   }
   if (error != 0) {
     fuse_reply_err(req, error);
+    return;
+  }
+  if (is_moving) {
+    walkers_.forget(resident->serial);
+    travel_.finish_move(*residents_.find(*endpoint));
+    fuse_reply_err(req, 0);
     return;
   }
   const auto answer = later(req, EINTR);
@@ -250,10 +268,16 @@ void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
 }
 
 void Operations::unlink(fuse_req_t req, Inode parent, const char* name) {
+  if (moves_away(req, parent)) {
+    fuse_reply_err(req, 0);
+    return;
+  }
   Resident* resident = residents_.find(serial_of(parent));
   const Kind kind = kind_of(parent);
   if (kind == Kind::root || resident == nullptr) {
     fuse_reply_err(req, EPERM);
+  } else if (resident->stay != Stay::here && kind != Kind::endpoint) {
+    fuse_reply_err(req, ESTALE);
   } else if (kind == Kind::services) {
     const auto service = parse_service_part(name);
     const Endpoint* endpoint = runtime_.host().find_endpoint(resident->name);
@@ -314,13 +338,14 @@ void Operations::opendir(fuse_req_t req, Inode inode, fuse_file_info* fi) {
       for (const auto& entry : root_entries)
         entries.push_back({std::string(entry.name), inode_of(entry.kind, 0), entry.mode});
       for (const auto& [name, known] : residents_.all())
-        entries.push_back({name.str(), inode_of(Kind::endpoint, known.serial), directory_mode});
+        if (known.stay != Stay::arriving)
+          entries.push_back({name.str(), inode_of(Kind::endpoint, known.serial), directory_mode});
     } else if (kind == Kind::endpoint) {
-      for (const auto& entry : endpoint_entries)
-        entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
       std::vector<Documents::Entry> documents;
       if (const auto error = documents_.list(inode, documents)) return error.value();
       for (const auto& entry : documents) entries.push_back({entry.name, entry.inode, mode_t(DTTOIF(entry.type))});
+      for (const auto& entry : endpoint_entries)
+        entries.push_back({std::string(entry.name), inode_of(entry.kind, resident->serial), entry.mode});
     } else if (kind == Kind::services) {
       for (const auto& [name, service] : runtime_.host().find_endpoint(resident->name)->services)
         entries.push_back({name, inode_of(Kind::service, service_node(*resident, name).serial), service_mode});
@@ -354,7 +379,7 @@ void Operations::readdir(fuse_req_t req, Inode, std::size_t size, off_t offset, 
   std::size_t used = 0;
   for (auto i = static_cast<std::size_t>(offset); i < entries.size(); ++i) {
     struct stat attr {};
-    attr.st_ino = entries[i].inode;
+    attr.st_ino = shown_number(entries[i].inode);
     attr.st_mode = entries[i].mode;
     const std::size_t needed = fuse_add_direntry(req, buffer.data() + used, size - used, entries[i].name.c_str(), &attr,
                                                  static_cast<off_t>(i + 1));

@@ -18,16 +18,12 @@ Residents::Residents(boost::asio::io_context& io, Runtime& runtime, Names& names
       trust_(std::move(trust)),
       state_(std::move(state)),
       durability_(durability) {
-  for (const char* name : {endpoints_name, creating_name, residences_name})
+  for (const char* name : {endpoints_name, creating_name, residences_name, arriving_name, former_name})
     if (std::filesystem::create_directories(state_ / name))
       std::filesystem::permissions(state_ / name, std::filesystem::perms::owner_all);
 }
 
 std::filesystem::path Residents::folder(const EndpointName& name) const { return state_ / endpoints_name / name.str(); }
-
-std::filesystem::path Residents::documents_folder(const EndpointName& name) const {
-  return folder(name) / documents_name;
-}
 
 std::filesystem::path Residents::session_folder(const EndpointName& name) const { return folder(name) / sessions_name; }
 
@@ -63,7 +59,6 @@ std::shared_ptr<const TlsIdentity> Residents::make_identity(const EndpointName& 
 
 Resident& Residents::add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key,
                          sns::Certificate certificate) {
-  std::filesystem::create_directories(documents_folder(name));
   std::filesystem::create_directories(session_folder(name));
   (void)make_identity(name, key, certificate);
   Resident& resident = residents_[name];
@@ -72,6 +67,7 @@ Resident& Residents::add(const EndpointName& name, std::uint64_t generation, sns
   resident.key = std::move(key);
   resident.certificate = std::move(certificate);
   resident.mark = mark_of(name);
+  resident.storage = folder(name) / documents_name;
   by_serial_[resident.serial] = name;
   runtime_.host().add_endpoint(name, generation, runtime_.now());
   return resident;
@@ -150,6 +146,7 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, const 
 }
 
 void Residents::added(Resident& resident) {
+  if (is_at_home(resident)) std::filesystem::create_directories(resident.storage);
   on_added(resident);
   resident.place = names_.residence(resident.name);
 }
@@ -200,9 +197,10 @@ void Residents::let_go(const EndpointName& name) {
 // Of an endpoint that was removed nothing stays once its last session is over, but for documents that came meanwhile.
 void Residents::clean_up(const EndpointName& name) {
   std::error_code failed;
-  std::filesystem::remove(documents_folder(name), failed);
+  std::filesystem::remove(folder(name) / documents_name, failed);
   if (!std::filesystem::remove(session_folder(name), failed) || failed) return;
-  for (const char* file : {removed_name, ended_name}) std::filesystem::remove(folder(name) / file, failed);
+  for (const char* file : {removed_name, ended_name, storage_name, seal_name})
+    std::filesystem::remove(folder(name) / file, failed);
   std::filesystem::remove(folder(name), failed);
   if (const auto identity = identities_.extract(name)) by_sni_.erase(identity.mapped()->sni());
 }

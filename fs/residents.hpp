@@ -3,12 +3,17 @@
 //
 //   STATE/endpoints/NAME/.endpoint the record; documents/ and sessions/ beside it
 //   STATE/endpoints/NAME/ended     its tombstones: how its last sessions have ended
+//   STATE/endpoints/NAME/storage   where its documents are, if not in documents/
+//   STATE/endpoints/NAME/seal      the key that its record is sealed with when it leaves; see fs/sealed.hpp
 //   STATE/endpoints/NAME/.removed  the record of one that was removed, until its sessions have delivered everything
 //   STATE/creating/NAME            the key of one that is being created: a name server that has answered too late has
 //                                  given the name to this key
 //   STATE/residences/NAME          the mark of its residence here (see sns/types.hpp). An endpoint that is found
 //   without
 //                                  one has come from elsewhere: a new residence, with the next generation
+//   STATE/arriving/NAME            one that is being loaded, until it is whole
+//   STATE/former/NAME              what is left of a residence that is over: its last record, until it was handed over,
+//                                  and documents that nobody has taken along
 //
 // All calls come from the event loop. What has to ask the name server answers by a callback with an errno, 0 for
 // success, within the name server client's time limit.
@@ -38,6 +43,7 @@ namespace sessionfs::fs {
 // In the state directory.
 inline constexpr const char* endpoints_name = "endpoints";
 inline constexpr const char* creating_name = "creating";
+inline constexpr const char* media_name = "media";  // where the daemon mounts sticks
 inline constexpr const char* residences_name = "residences";
 inline constexpr const char* record_name = ".endpoint";
 inline constexpr const char* removed_name = ".removed";
@@ -45,6 +51,12 @@ inline constexpr const char* ended_name = "ended";
 inline constexpr const char* damaged_suffix = ".damaged";
 inline constexpr const char* documents_name = "documents";
 inline constexpr const char* sessions_name = "sessions";
+inline constexpr const char* storage_name = "storage";
+inline constexpr const char* seal_name = "seal";
+inline constexpr const char* arriving_name = "arriving";
+inline constexpr const char* former_name = "former";
+/// What is left of a former residence is kept this long.
+inline constexpr std::chrono::hours former_lifetime{30 * 24};
 
 /// Between two attempts to tell the name server where an endpoint is: doubled from the first to the last. When it has
 /// been told, it is told again each time that a part of the lease has passed.
@@ -57,6 +69,19 @@ inline constexpr std::uint64_t first_generation = 1;
 /// An endpoint gets a new certificate when the present one is valid for less than this.
 inline constexpr std::chrono::seconds renewal_time = sns::endpoint_lifetime / 3;
 
+/// Whether an endpoint is used here, or on its way.
+enum class Stay : std::uint8_t {
+  here,
+  arriving,      // all of it is here, and the name server has not confirmed yet that it may stay
+  leaving,       // it is being saved or moved
+  copying,       // it is being saved, and its documents cannot be used any more
+  handing_over,  // its state is given to another residence
+  storage_away,  // its stick was pulled; it waits for the stick, or for a handoff
+};
+
+/// For people; empty: it is here.
+std::string_view describe(Stay stay);
+
 struct Resident {
   std::uint64_t serial = 0;
   EndpointName name;
@@ -65,7 +90,11 @@ struct Resident {
   std::shared_ptr<const TlsIdentity> identity;
   std::string policy;
   std::string access;
-  std::string last_error;  // of the last command that failed, for `status`
+  std::filesystem::path storage;  // the folder of its documents
+  std::string seal;               // as fs/sealed.hpp stores its key; empty: its record leaves unsealed
+  Stay stay = Stay::here;
+  std::vector<SessionRecord> frozen_sessions;  // unless it is `here`
+  std::string last_error;                      // of the last command that failed, for `status`
   std::string registration = "not registered yet";
   sns::ResidenceMark mark{};
   Time announce_at{};  // when the name server is to be told next
@@ -109,7 +138,6 @@ class Residents {
   /// What proves that we are `name`; null when it does not reside here and delivers nothing any more.
   [[nodiscard]] std::shared_ptr<const TlsIdentity> identity(const EndpointName& name) const;
   [[nodiscard]] const TlsIdentity* identity_for_sni(std::string_view sni) const;
-  [[nodiscard]] std::filesystem::path documents_folder(const EndpointName& name) const;
   [[nodiscard]] std::filesystem::path session_folder(const EndpointName& name) const;
 
   /// Replaces the rules of an endpoint. A line that does not parse is EINVAL and changes nothing.
@@ -125,11 +153,56 @@ class Residents {
   void forgotten(const Session& session);
   /// Writes the records of all endpoints.
   void save_all();
+  /// Its record as it would travel now, with its sessions.
   [[nodiscard]] std::string record_bytes(const Resident& resident) const;
+  /// The same as it lies on a stick: sealed, if it is.
+  [[nodiscard]] std::string portable_record(const Resident& resident) const;
+
+  // --- coming and going (residents_travel.cpp) ------------------------------------------------------------------
+  /// Takes its sessions out of the host: from now on nothing of it changes here.
+  void freeze(Resident& resident, Stay stay);
+  /// It goes on here. Throws what load() throws.
+  void thaw(Resident& resident);
+  /// Its residence here is over, and nothing of it stays. `anywhere`: the name server is told that it is nowhere.
+  enum class Successor : std::uint8_t { none_yet, elsewhere };
+  void retire(Resident& resident, Successor successor);
+  /// Another residence has taken over, perhaps without the latest state: that stays, to be handed over, and so do
+  /// documents that are kept here.
+  void retire_superseded(Resident& resident);
+  /// The last record of a former residence that nobody has taken yet; empty: there is none.
+  [[nodiscard]] std::string former_record(const EndpointName& name) const;
+  void forget_former(const EndpointName& name);
+  /// An endpoint from elsewhere resides here from now on, with the generation in `record` and the `mark` by which it
+  /// was claimed; its documents are in `storage`. It is `arriving`: frozen, until thaw() lets it go on. Throws
+  /// std::exception; then nothing has changed.
+  Resident& settle(const EndpointRecord& record, const sns::ResidenceMark& mark, const std::filesystem::path& storage,
+                   const std::string& seal);
+  /// Removes a file or folder; what cannot be removed stays, with a message.
+  static void discard(const std::filesystem::path& path);
+  /// Nothing of it can be used any more: what is open is closed.
+  void close_documents(Resident& resident) const;
+  /// Whether its documents are in the state folder.
+  [[nodiscard]] bool is_at_home(const Resident& resident) const {
+    return resident.storage == folder(resident.name) / documents_name;
+  }
+  /// Its documents are there no more: what is open of them is nothing any more.
+  void close_storage(const Resident& resident) const {
+    if (on_storage) on_storage(resident);
+  }
+  /// Asks the name server whether this residence is the last one; the answer counts as that to any announcement.
+  void ask_whether_it_may_stay(Resident& resident, const std::function<void(sns::Status)>& done);
+  /// Tells the name server where it is, now.
+  void announce(Resident& resident);
+  /// Its stick is back, there.
+  void set_storage(Resident& resident, const std::filesystem::path& storage);
 
   std::function<void(const Resident&)> on_added;
   std::function<void(const Resident&)> on_removed;
   std::function<void(const Resident&)> on_policy;  // it has another one
+  /// The name server knows a newer residence.
+  std::function<void(Resident&)> on_superseded;
+  std::function<void(const Resident&)> on_frozen;
+  std::function<void(const Resident&)> on_storage;  // its documents are elsewhere, or not there any more
 
  private:
   Resident& add(const EndpointName& name, std::uint64_t generation, sns::KeyPair key, sns::Certificate certificate);
@@ -147,13 +220,18 @@ class Residents {
   [[nodiscard]] bool has_mark(const EndpointName& name) const;
   [[nodiscard]] sns::ResidenceMark mark_of(const EndpointName& name) const;
   [[nodiscard]] sns::Residence residence_of(const Resident& resident) const;
-  void load_one(const std::filesystem::path& folder);
-  void load_resident(const EndpointRecord& record);
+  [[nodiscard]] EndpointRecord record_of(const Resident& resident) const;
+  void drop(Resident& resident);
+  [[nodiscard]] std::filesystem::path folder_of_former(const EndpointName& name) const;
+  void load_former(const std::filesystem::path& folder);
+  void load_one(const std::filesystem::path& folder, Stay stay = Stay::here);
+  void load_resident(const EndpointRecord& record, Stay stay);
   void load_removed(const EndpointRecord& record);
   void load_tombstones(const EndpointRecord& record);
   void load_sessions(Endpoint& endpoint);
+  void load_storage(Resident& resident);
+  [[nodiscard]] bool is_away(const Resident& resident) const;
   void ensure_default();
-  void announce(Resident& resident);
   void announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered);
   void register_again(Resident& resident);
   void settle_services(Resident& resident);
@@ -171,7 +249,7 @@ class Residents {
   std::map<std::string, EndpointName, std::less<>> by_sni_;
   std::map<std::uint64_t, EndpointName> by_serial_;
   std::set<EndpointName> creating_;
-  std::map<std::string, std::string> not_loaded_;  // folder name to reason
+  std::map<std::string, std::string> not_here_;  // folder name to reason
   std::string default_trouble_;
   bool was_joined_ = false;
   Duration default_delay_ = first_registration_delay;  // to the next attempt to make the default endpoint

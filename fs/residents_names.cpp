@@ -38,6 +38,14 @@ void Residents::announce(Resident& resident) {
                              });
 }
 
+void Residents::ask_whether_it_may_stay(Resident& resident, const std::function<void(sns::Status)>& done) {
+  names_.client()->change_ep(resident.name, resident.key, residence_of(resident), names_.residence(resident.name),
+                             false, [this, name = resident.name, done](sns::Status status, const auto& registered) {
+                               if (Resident* owner = find(name)) announced(*owner, status, registered);
+                               done(status);
+                             });
+}
+
 void Residents::announced(Resident& resident, sns::Status status, const sns::Client::Registered& registered) {
   // A name server that was set back to an older state has forgotten it.
   if (status == sns::Status::not_found) return register_again(resident);
@@ -45,6 +53,7 @@ void Residents::announced(Resident& resident, sns::Status status, const sns::Cli
   resident.registration = status == sns::Status::ok ? "registered" : std::string(sns::describe(status));
   if (status == sns::Status::stale_generation)
     resident.registration = "superseded: it resides elsewhere with a higher generation";
+  if (status == sns::Status::stale_generation && on_superseded) return on_superseded(resident);
   if (status != sns::Status::ok) return;
   resident.retry_delay = first_registration_delay;
   resident.announce_at = runtime_.now() + std::max<Duration>(registered.lease / renewals_in_a_lease, min_renewal);
@@ -136,7 +145,7 @@ std::vector<std::string> Residents::troubles() const {
   std::vector<std::string> lines;
   if (!default_trouble_.empty() && !residents_.contains(default_name_))
     lines.push_back(default_name_.str() + ": " + default_trouble_);
-  for (const auto& [name, reason] : not_loaded_) lines.emplace_back(name).append(": not loaded: ").append(reason);
+  for (const auto& [name, reason] : not_here_) lines.emplace_back(name).append(": ").append(reason);
   return lines;
 }
 

@@ -2,12 +2,22 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <climits>
 
 #include "fs/residents.hpp"
+#include "fs/sealed.hpp"
 
 namespace sessionfs::fs {
+namespace {
 
-std::string Residents::record_bytes(const Resident& resident) const {
+std::string encoded(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+// What is kept of it beside its sessions, which have files of their own.
+EndpointRecord Residents::record_of(const Resident& resident) const {
   const Endpoint* endpoint = runtime_.host().find_endpoint(resident.name);
   EndpointRecord record;
   record.name = resident.name;
@@ -18,13 +28,26 @@ std::string Residents::record_bytes(const Resident& resident) const {
   record.access = resident.access;
   for (const auto& [name, service] : endpoint->services) record.services.push_back(name);
   record.tombstones.assign(endpoint->tombstones.begin(), endpoint->tombstones.end());
-  const auto bytes = encode(record);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  return record;
+}
+
+std::string Residents::record_bytes(const Resident& resident) const {
+  EndpointRecord record = record_of(resident);
+  record.sessions = resident.frozen_sessions;
+  if (resident.stay == Stay::here)
+    for (const auto& session : runtime_.host().sessions_at(resident.name))
+      if (session->state() != State::connecting) record.sessions.push_back(sessionfs::record_of(*session));
+  return encoded(encode(record));
+}
+
+std::string Residents::portable_record(const Resident& resident) const {
+  const auto key = SealKey::from_text(resident.seal);
+  return key ? key->seal(record_bytes(resident)) : record_bytes(resident);
 }
 
 int Residents::save(const Resident& resident) {
   try {
-    replace_file(folder(resident.name) / record_name, record_bytes(resident));
+    replace_file(folder(resident.name) / record_name, encoded(encode(record_of(resident))));
     return 0;
   } catch (const std::system_error& error) {
     spdlog::error("{}: its record cannot be stored: {}", resident.name.str(), error.what());
@@ -37,7 +60,9 @@ void Residents::save_all() {
 }
 
 void Residents::load() {
-  not_loaded_.clear();
+  not_here_.clear();
+  for (const auto& entry : std::filesystem::directory_iterator(state_ / arriving_name)) discard(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(state_ / former_name)) load_former(entry.path());
   std::vector<std::filesystem::path> folders;
   for (const auto& entry : std::filesystem::directory_iterator(state_ / endpoints_name))
     if (entry.path().extension() != damaged_suffix) folders.push_back(entry.path());
@@ -52,16 +77,17 @@ void Residents::load() {
   }
 }
 
-void Residents::load_one(const std::filesystem::path& folder) {
+void Residents::load_one(const std::filesystem::path& folder, Stay stay) {
   const auto place = folder.filename().string();
   const bool is_removed = !std::filesystem::exists(folder / record_name);
   const auto file = folder / (is_removed ? removed_name : record_name);
   const auto name = EndpointName::parse(place);
   if (!name || find(*name) != nullptr || identities_.contains(*name) || !std::filesystem::exists(file)) return;
   if (name->domain() != names_.domain() || !names_.joined()) {
-    not_loaded_[place] = name->domain() != names_.domain() ? "this host is configured for the domain " + names_.domain()
-                                                           : "this host has not joined the domain yet";
-    spdlog::warn("{}: not loaded: {}", place, not_loaded_[place]);
+    not_here_[place] = "not loaded: " + (name->domain() != names_.domain()
+                                             ? "this host is configured for the domain " + names_.domain()
+                                             : "this host has not joined the domain yet");
+    spdlog::warn("{}: {}", place, not_here_[place]);
     return;
   }
   const std::string bytes = read_file(file, max_record_bytes);
@@ -70,11 +96,11 @@ void Residents::load_one(const std::filesystem::path& folder) {
   if (is_removed) {
     load_removed(*record);
   } else {
-    load_resident(*record);
+    load_resident(*record, stay);
   }
 }
 
-void Residents::load_resident(const EndpointRecord& record) {
+void Residents::load_resident(const EndpointRecord& record, Stay stay) {
   const bool comes_from_elsewhere = !has_mark(record.name);
   const std::uint64_t generation = record.generation + (comes_from_elsewhere ? 1 : 0);
   Resident& resident = add(record.name, generation, sns::KeyPair::from_pem(record.private_key),
@@ -88,9 +114,29 @@ void Residents::load_resident(const EndpointRecord& record) {
   if (const auto* rules = std::get_if<Access>(&access)) endpoint.access = *rules;
   // A generation is stored before it is claimed.
   if (comes_from_elsewhere) (void)save(resident);
-  load_sessions(endpoint);
   resident.wants_certificate = true;
+  load_storage(resident);
+  resident.stay = stay;
+  if (stay == Stay::here) {
+    load_sessions(endpoint);
+    if (is_away(resident)) freeze(resident, Stay::storage_away);
+  } else {
+    endpoint.frozen = true;
+  }
   added(resident);
+}
+
+// Documents that were left on a stick are there, or are waited for.
+void Residents::load_storage(Resident& resident) {
+  const auto note = folder(resident.name) / storage_name;
+  if (std::filesystem::exists(note)) resident.storage = read_file(note, PATH_MAX);
+  const auto seal = folder(resident.name) / seal_name;
+  if (std::filesystem::exists(seal)) resident.seal = read_file(seal, max_key_bytes);
+}
+
+bool Residents::is_away(const Resident& resident) const {
+  std::error_code failed;
+  return !is_at_home(resident) && !std::filesystem::exists(resident.storage / record_name, failed);
 }
 
 // Its sessions still deliver what was written before it was removed.

@@ -26,6 +26,16 @@ DialFailure failure_of(CloseReason reason) {
   }
 }
 
+std::string state_file_name(const SessionId& id, bool creator) { return id.hex() + (creator ? "-out" : "-in"); }
+
+void finish_file(const std::string& whose, StateFile& file) {
+  try {
+    file.finish();
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: {}", whose, error.what());
+  }
+}
+
 }  // namespace
 
 // A connection and the number by which the engine knows it.
@@ -41,6 +51,11 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   void on_input(std::span<const std::byte> bytes) override {
     const auto keep = shared_from_this();
     heard_ = true;
+    if (runtime_.is_held(connection->local_name())) {
+      // No more than the peers may send without an answer.
+      waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
+      return;
+    }
     runtime_.host_.handle_input(id_, bytes, runtime_.now());
     if (!checked_ && runtime_.host_.carried_by(id_)) {
       checked_ = true;
@@ -70,6 +85,11 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   std::shared_ptr<SecureConnection> connection;
   void adopt() { ready_ = by_peer_ = true; }
   [[nodiscard]] bool by_peer() const { return by_peer_; }
+  /// What came while the endpoint was held.
+  void take_what_waited() {
+    const auto bytes = std::exchange(waiting_, {});
+    if (!bytes.empty()) on_input(bytes);
+  }
 
  private:
   Runtime& runtime_;
@@ -77,6 +97,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   bool ready_ = false;
   bool by_peer_ = false;
   bool heard_ = false;
+  std::vector<std::byte> waiting_;
   bool checked_ = false;  // whether there is a better path than this new channel's
 };
 
@@ -127,11 +148,13 @@ void Runtime::perform(const Action& action) {
       return hooks_.arrived(action.endpoint, action.service);
     case Action::Kind::forget:
       return forget(*action.session);
+    case Action::Kind::hand_over:
+      return hand_over(action);
   }
 }
 
 std::optional<Session::Memories> Runtime::make_memories(const EndpointName& local, const SessionId& id, bool creator) {
-  const auto path = hooks_.session_folder(local) / (id.hex() + (creator ? "-out" : "-in"));
+  const auto path = hooks_.session_folder(local) / state_file_name(id, creator);
   try {
     auto file = StateFile::create(path, buffer_bytes_, disk_);
     auto memories = file->memories();
@@ -173,9 +196,64 @@ void Runtime::restore(Endpoint& endpoint, const std::filesystem::path& path) {
   auto memories = file->memories();
   fresh_files_[{image.local, image.id, image.creator}] = std::move(file);
   const auto session = host_.restore(endpoint, image, std::move(memories), random_seed(), now());
+  if (session == nullptr) {
+    fresh_files_.erase({image.local, image.id, image.creator});
+    throw Damaged(path.string() + ": is a session that is here already");
+  }
   if (!stored->unsure) return;
   unsure_[session.get()] = *stored->unsure;
   spdlog::warn("{}: {}: {}", endpoint.name.str(), image.file_name, describe(*stored->unsure));
+}
+
+void Runtime::release(const EndpointName& endpoint) {
+  if (held_.erase(endpoint) == 0) return;
+  std::vector<std::shared_ptr<Link>> waited;
+  for (const auto& [conn, link] : links_)
+    if (link->connection && link->connection->local_name() == endpoint) waited.push_back(link);
+  for (const auto& link : waited)
+    if (link->connection->has_handler()) link->take_what_waited();
+}
+
+std::vector<SessionRecord> Runtime::freeze(Endpoint& endpoint) {
+  held_.erase(endpoint.name);
+  store_changes();
+  std::vector<SessionRecord> records;
+  for (auto& [session, record] : host_.freeze(endpoint, now())) {
+    if (const auto file = files_.find(session.get()); file != files_.end()) {
+      finish_file(endpoint.name.str() + ": " + session->file_name(), *file->second);
+      files_.erase(file);
+    }
+    unsure_.erase(session.get());
+    hooks_.departed(*session);
+    records.push_back(std::move(record));
+  }
+  pump();
+  return records;
+}
+
+void Runtime::store_arrived(const std::filesystem::path& folder, const SessionRecord& session) const {
+  constexpr std::size_t page_bytes = 4096;
+  const std::size_t kept = std::max(session.sent.size(), session.received.size());
+  const std::size_t capacity = std::max(buffer_bytes_, (kept + page_bytes - 1) / page_bytes * page_bytes);
+  const auto file =
+      StateFile::create(folder / state_file_name(session.image.id, session.image.creator), capacity, disk_);
+  const auto memories = file->memories();
+  const auto fill = [](Memory& memory, const std::vector<std::byte>& bytes) {
+    if (bytes.empty()) return;
+    if (!memory.reserve(bytes.size())) throw std::system_error(ENOSPC, std::generic_category(), "a session");
+    std::ranges::copy(bytes, memory.bytes().begin());
+  };
+  fill(*memories.send, session.sent);
+  fill(*memories.receive, session.received);
+  file->save(session.image);
+  file->finish();
+}
+
+void Runtime::hand_over(const Action& action) {
+  const auto link = links_.extract(action.conn);
+  if (link.empty() || !link.mapped()->connection) return;
+  link.mapped()->connection->set_handler(nullptr);
+  hooks_.hand_over(action.endpoint, action.generation, link.mapped()->connection);
 }
 
 const StateFile::Unsure* Runtime::unsure(const Session& session) const {
@@ -185,16 +263,9 @@ const StateFile::Unsure* Runtime::unsure(const Session& session) const {
 
 void Runtime::finish() {
   if (std::exchange(finished_, true)) return;
-  const auto finish_one = [](const std::string& whose, StateFile& file) {
-    try {
-      file.finish();
-    } catch (const std::system_error& error) {
-      spdlog::error("{}: {}", whose, error.what());
-    }
-  };
-  for (const auto& [session, file] : files_) finish_one(session->local().str() + ": " + session->file_name(), *file);
+  for (const auto& [session, file] : files_) finish_file(session->local().str() + ": " + session->file_name(), *file);
   // A daemon that ends before its first turn has not stored them again.
-  for (const auto& [key, file] : fresh_files_) finish_one(key.local.str(), *file);
+  for (const auto& [key, file] : fresh_files_) finish_file(key.local.str(), *file);
 }
 
 void Runtime::dial(const Action& action) {

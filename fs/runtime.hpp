@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -46,6 +47,11 @@ class Runtime {
     /// The session is over. When its endpoint remembers that for good, its file goes, and then `forgotten` is called.
     std::function<bool(const Session&)> remember_end;
     std::function<void(const Session&)> forgotten;
+    /// It was frozen, and is nothing here any more.
+    std::function<void(const Session&)> departed;
+    /// On `connection` a residence of `generation` asks for the state of `endpoint`.
+    std::function<void(const EndpointName& endpoint, std::uint64_t generation, std::shared_ptr<SecureConnection>)>
+        hand_over;
   };
 
   Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durability durability);
@@ -78,6 +84,17 @@ class Runtime {
   /// A session from its state file goes on. Throws what StateFile::open() throws.
   void restore(Endpoint& endpoint, const std::filesystem::path& path);
 
+  /// Takes all sessions of `endpoint` out (Host::freeze()); what they are stays stored, too. Returns their records.
+  std::vector<SessionRecord> freeze(Endpoint& endpoint);
+  /// Stores a session that has come from elsewhere, at `folder`, for restore(). Throws std::system_error.
+  void store_arrived(const std::filesystem::path& folder, const SessionRecord& session) const;
+
+  /// Nothing of the sessions of `endpoint` changes between the two: what comes for them waits, and applications should
+  /// not be served.
+  void hold(const EndpointName& endpoint) { held_.insert(endpoint); }
+  void release(const EndpointName& endpoint);
+  [[nodiscard]] bool is_held(const EndpointName& endpoint) const { return held_.contains(endpoint); }
+
   /// Links, addresses, or the choice between them have changed. Lets go of the connections that may not or cannot carry
   /// anything any more.
   void handle_network_change();
@@ -104,6 +121,7 @@ class Runtime {
   void check_path(ConnId conn);
   void close(ConnId conn, bool flush);
   void forget(const Session& session);
+  void hand_over(const Action& action);
   void arm_timer();
 
   boost::asio::io_context& io_;
@@ -117,6 +135,7 @@ class Runtime {
   std::map<FileKey, std::shared_ptr<StateFile>> fresh_files_;  // of sessions that the host is just making
   std::unordered_map<const Session*, std::shared_ptr<StateFile>> files_;
   std::unordered_map<const Session*, StateFile::Unsure> unsure_;
+  std::set<EndpointName> held_;
   bool pumping_ = false;
   bool finished_ = false;
 };

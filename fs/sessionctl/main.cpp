@@ -1,12 +1,16 @@
 // sessionctl: looks at the daemon and tells it what to do, through its mount alone.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <string>
 
+#include "fs/sessionctl/passphrase.hpp"
 #include "fs/sessionctl/status.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
@@ -24,6 +28,8 @@ struct Arguments {
   Text mount;
   Text endpoint;
   Text word;
+  std::string folder;
+  bool passphrase = false;
 };
 
 int complain(const std::string& what, int status) {
@@ -41,10 +47,91 @@ std::string fault_of_word(const std::string& word) {
   return std::ranges::any_of(word, splits) ? "holds a blank or a control character" : "";
 }
 
-std::string fault_of_folder(const std::string& folder) { return folder.empty() ? "is empty" : ""; }
+std::string fault_of_folder(const std::string& folder) {
+  if (folder.empty()) return "is empty";
+  return folder.find('\n') != std::string::npos ? "holds a line break" : "";
+}
 
 CLI::Validator checked(std::string (*fault)(const std::string&)) {
   return {[fault](std::string& value) { return fault(value); }, ""};
+}
+
+// The daemon stands elsewhere.
+std::string whole_path(const std::string& folder) {
+  return std::filesystem::absolute(folder).lexically_normal().string();
+}
+
+// Says on a terminal what takes long, while it does.
+class Progress {
+ public:
+  explicit Progress(const std::string& what) : shown_(::isatty(STDERR_FILENO) != 0) {
+    if (shown_) std::fprintf(stderr, "%s ...", sessionfs::ctl::printable(what).c_str());
+  }
+  ~Progress() {
+    if (shown_) std::fputs("\r\033[K", stderr);
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+ private:
+  bool shown_;
+};
+
+void load(const Tree& tree, const std::string& folder, bool sealed) {
+  const std::string line = "load " + whole_path(folder);
+  const std::string passphrase = sealed ? sessionfs::ctl::ask_passphrase(false) : "";
+  try {
+    const Progress progress("loading from " + folder);
+    return tree.command(line, std::nullopt, passphrase);
+  } catch (const Error& error) {
+    if (error.number() != ENOKEY || sealed || ::isatty(STDIN_FILENO) == 0) throw;
+  }
+  const std::string asked = sessionfs::ctl::ask_passphrase(false);
+  const Progress progress("loading from " + folder);
+  tree.command(line, std::nullopt, asked);
+}
+
+void save(const Tree& tree, const std::string& endpoint, const std::string& folder, bool sealed) {
+  const auto name = tree.endpoint_or_default(endpoint);
+  const std::string passphrase = sealed ? sessionfs::ctl::ask_passphrase(true) : "";
+  const Progress progress("saving " + name + (folder.empty() ? "" : " to " + folder));
+  tree.command(folder.empty() ? "save" : "save " + whole_path(folder), name, passphrase);
+}
+
+void add_travel_commands(CLI::App& app, Arguments& arguments) {
+  CLI::App* loading = app.add_subcommand("load", "lets an endpoint that was saved or copied go on here");
+  loading->add_option("DIR", arguments.folder, "its folder, or one that holds the folders of endpoints")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_folder));
+  loading->add_flag("--passphrase", arguments.passphrase, "ask for the passphrase that it was saved with");
+  loading->callback([&arguments] { load(Tree(arguments.mount), arguments.folder, arguments.passphrase); });
+
+  CLI::App* saving = app.add_subcommand("save", "lets an endpoint leave this host, with its documents and sessions");
+  saving->add_option("ENDPOINT", arguments.endpoint, "its name")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_word));
+  saving->add_option("DIR", arguments.folder, "where to; default: the stick that it was loaded from")
+      ->option_text(" ")
+      ->check(checked(fault_of_folder));
+  saving->add_flag("--passphrase", arguments.passphrase, "seal it: it is loaded with this passphrase alone");
+  saving->callback(
+      [&arguments] { save(Tree(arguments.mount), *arguments.endpoint, arguments.folder, arguments.passphrase); });
+
+  CLI::App* ejecting = app.add_subcommand("eject", "saves the endpoints on a stick to it; then it may be taken out");
+  ejecting->add_option("DEVICE", arguments.folder, "its device, label, UUID, or the folder where it is mounted")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_folder));
+  ejecting->callback([&arguments] {
+    const Tree tree(arguments.mount);
+    {
+      const Progress progress("saving to " + arguments.folder);
+      tree.command("eject " + arguments.folder);
+    }
+    print(arguments.folder + " may be taken out\n");
+  });
 }
 
 void print_status(const Tree& tree, const Text& endpoint) {
@@ -105,6 +192,8 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->required()
       ->check(checked(fault_of_word));
   join->callback([&arguments] { Tree(arguments.mount).command("join " + *arguments.word); });
+
+  add_travel_commands(app, arguments);
 
   const char* const one_or_all = "a name in sessions/; default: all of the endpoint";
   add_command(app, arguments, "suspend", "stops sessions until they are resumed", "SESSION", one_or_all);

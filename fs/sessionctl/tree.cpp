@@ -209,9 +209,11 @@ std::optional<std::string> Tree::endpoint_with(const std::string& session) const
   return std::nullopt;
 }
 
-void Tree::command(const std::string& line, const std::optional<std::string>& endpoint) const {
+void Tree::command(const std::string& line, const std::optional<std::string>& endpoint,
+                   const std::string& passphrase) const {
   const auto folder = endpoint ? mount_ / *endpoint : mount_;
-  const int error = File(folder / "ctl", O_WRONLY).write(line + "\n");
+  const std::string before = passphrase.empty() ? "" : "passphrase " + passphrase + "\n";
+  const int error = File(folder / "ctl", O_WRONLY).write(before + line + "\n");
   if (error == 0) return;
   const auto verb = line.substr(0, line.find(' '));
   std::string why;

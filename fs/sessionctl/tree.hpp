@@ -47,8 +47,9 @@ class Tree {
   /// The first endpoint that has a session with this name.
   [[nodiscard]] std::optional<std::string> endpoint_with(const std::string& session) const;
   /// Writes a line, VERB and what follows it, to `ctl` of an endpoint, or of the host. Throws Error with the reason
-  /// that `status` gives.
-  void command(const std::string& line, const std::optional<std::string>& endpoint = std::nullopt) const;
+  /// that `status` gives. A `passphrase` goes before it.
+  void command(const std::string& line, const std::optional<std::string>& endpoint = std::nullopt,
+               const std::string& passphrase = "") const;
 
  private:
   std::filesystem::path mount_;

@@ -1,0 +1,171 @@
+// Endpoints that come and go: the commands for it, their records as files, and programs that copy their folders.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "fs/operations.hpp"
+#include "fs/sealed.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+constexpr std::string_view passphrase_word = "passphrase ";
+
+// A path that is not absolute is meant where the caller stands.
+std::optional<std::filesystem::path> path_of(std::string_view text, pid_t caller) {
+  const std::filesystem::path path(text);
+  if (path.is_absolute()) return path;
+  std::error_code failed;
+  const auto place = std::filesystem::read_symlink("/proc/" + std::to_string(caller) + "/cwd", failed);
+  if (failed) return std::nullopt;
+  return (place / path).lexically_normal();
+}
+
+}  // namespace
+
+// --- commands -------------------------------------------------------------------------------------------------------
+
+std::string Operations::take_passphrase(std::string_view& data) {
+  if (!data.starts_with(passphrase_word)) return "";
+  return std::string(next_line(data).substr(passphrase_word.size()));
+}
+
+// What answers later: the result is the write's, the reason stands in `status`.
+Travel::Done Operations::tell_later(fuse_req_t req, std::size_t size, std::function<std::string*()> last_error) {
+  const auto answer = later(req, EINTR);
+  return [this, answer, size, last_error = std::move(last_error)](int error, const std::string& why) {
+    if (std::string* place = last_error()) *place = why;
+    answer([error, size](fuse_req_t waiting) {
+      if (error != 0) {
+        fuse_reply_err(waiting, error);
+      } else {
+        fuse_reply_write(waiting, size);
+      }
+    });
+    runtime_.pump();
+  };
+}
+
+void Operations::load(fuse_req_t req, std::string_view folder, const std::string& passphrase, std::size_t size) {
+  const auto done = tell_later(req, size, [this] { return &last_error_; });
+  const auto path = path_of(folder, fuse_req_ctx(req)->pid);
+  if (folder.empty() || !path) return done(EINVAL, "load: name the folder of the endpoint by its whole path");
+  travel_.load(*path, passphrase, done);
+}
+
+void Operations::save(fuse_req_t req, Resident& resident, std::string_view folder, const std::string& passphrase,
+                      std::size_t size) {
+  const auto done = tell_later(req, size, [this, serial = resident.serial] {
+    Resident* still = residents_.find(serial);
+    return still != nullptr ? &still->last_error : nullptr;
+  });
+  std::optional<std::filesystem::path> target;
+  if (!folder.empty()) {
+    target = path_of(folder, fuse_req_ctx(req)->pid);
+    if (!target) return done(EINVAL, "save: name the folder to save it to by its whole path");
+  }
+  travel_.save(resident, target, passphrase, done);
+}
+
+void Operations::eject(fuse_req_t req, std::string_view what, std::size_t size) {
+  const auto done = tell_later(req, size, [this] { return &last_error_; });
+  const Medium* medium = media_.find(what);
+  if (medium == nullptr)
+    return done(ENODEV,
+                "eject: " + one_line(std::string(what)) + ": is no stick that is here; status shows those there are");
+  const std::string node = medium->device.node;
+  travel_.save_all_on(medium->root, [this, done, node](int error, const std::string& why) {
+    if (error != 0) return done(error, "eject: " + why);
+    const Medium* still = media_.find(node);
+    if (still == nullptr) return done(ENODEV, "eject: " + node + ": was taken out meanwhile");
+    media_.eject(
+        *still, [done](int failed, const std::string& reason) { done(failed, failed == 0 ? "" : "eject: " + reason); });
+  });
+}
+
+bool Operations::in_use(const Resident& resident) {
+  const auto open = [&](const auto& entry) {
+    return entry.second->endpoint == resident.serial && entry.second->handles > 0;
+  };
+  return std::ranges::any_of(sessions_.all(), open) || std::ranges::any_of(services_.all(), open);
+}
+
+// --- records --------------------------------------------------------------------------------------------------------
+
+// A tool looks at the size, opens, looks again, reads: it is the same record each time, though the sessions go on.
+std::shared_ptr<const std::string> Operations::record_for(Inode inode, pid_t caller, Snapshot when) {
+  const Time now = runtime_.now();
+  std::erase_if(records_, [&](const auto& entry) { return now - entry.second.used > record_lifetime; });
+  auto& kept = records_[{inode, caller}];
+  kept.used = now;
+  // What was made for a look is opened once; what is to be moved must be true now.
+  const bool reuse = kept.record && (when == Snapshot::at_look || (when == Snapshot::at_open && kept.unopened));
+  if (!reuse) {
+    const Resident* resident = residents_.find(serial_of(inode));
+    kept.record = std::make_shared<const std::string>(resident != nullptr ? residents_.portable_record(*resident) : "");
+  }
+  kept.unopened = when == Snapshot::at_look && (!reuse || kept.unopened);
+  return kept.record;
+}
+
+void Operations::note_walk(fuse_req_t req, Inode inode, int flags) {
+  const Resident* resident = residents_.find(serial_of(inode));
+  if ((flags & O_NOFOLLOW) == 0 || resident == nullptr || resident->stay != Stay::here) return;
+  if (resident->name == residents_.default_name()) return;  // it stays
+  walkers_.reads_record(fuse_req_ctx(req)->pid, resident->serial);
+}
+
+// True when it was answered: a copy that was made too long ago does not become a move.
+bool Operations::refuses_removal(fuse_req_t req, Inode parent) {
+  const pid_t caller = fuse_req_ctx(req)->pid;
+  if (!walkers_.knows(caller)) return false;
+  const Kind kind = kind_of(parent);
+  const std::uint64_t endpoint = kind == Kind::document ? documents_.endpoint_of(parent) : serial_of(parent);
+  if (walkers_.removes(caller, endpoint) != Walkers::Removal::too_late) return false;
+  if (Resident* resident = residents_.find(endpoint))
+    resident->last_error = "mv: it has gone on since its record was copied, and stays here; use sessionctl save";
+  fuse_reply_err(req, EBUSY);
+  return true;
+}
+
+// True when `parent` is of an endpoint that the caller moves: what it removes has gone with it.
+bool Operations::moves_away(fuse_req_t req, Inode parent) {
+  const Kind kind = kind_of(parent);
+  if (kind != Kind::endpoint && kind != Kind::services && kind != Kind::sessions) return false;
+  return walkers_.removes(fuse_req_ctx(req)->pid, serial_of(parent)) == Walkers::Removal::moves;
+}
+
+// --- walkers --------------------------------------------------------------------------------------------------------
+
+Walkers::Hooks Operations::walker_hooks() {
+  const auto with = [this](auto act) {
+    return [this, act](std::uint64_t endpoint) {
+      if (Resident* resident = residents_.find(endpoint)) act(*resident);
+    };
+  };
+  return {
+      .hold = with([this](Resident& resident) { runtime_.hold(resident.name); }),
+      .release = with([this](Resident& resident) { release(resident); }),
+      .begin_move = with([this](Resident& resident) { travel_.begin_move(resident); }),
+      .cancel_move = with([this](Resident& resident) { travel_.cancel_move(resident); }),
+  };
+}
+
+void Operations::release(const Resident& resident) {
+  runtime_.release(resident.name);
+  for (const auto& session : runtime_.host().sessions_at(resident.name)) wake(session);
+  runtime_.pump();
+}
+
+// Its sessions have departed: who waits for a new one is told.
+void Operations::endpoint_frozen(const Resident& resident) {
+  for (auto& [serial, node] : services_.all()) {
+    if (node->endpoint != resident.serial) continue;
+    auto waiting = std::exchange(node->accepts, {});
+    for (const auto& parked : waiting) fuse_reply_err(parked->req, ESTALE);
+    notify_polls(node->files);
+  }
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,151 @@
+#include "fs/travel.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+
+#include "fs/stick.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+bool lies_below(const std::filesystem::path& path, const std::filesystem::path& root) {
+  return std::ranges::mismatch(root, path).in1 == root.end();
+}
+
+}  // namespace
+
+Travel::Travel(boost::asio::io_context& io, Runtime& runtime, Residents& residents, Names& names, const Paths& paths,
+               std::shared_ptr<Trust> trust, std::chrono::milliseconds save_grace, Hooks hooks)
+    : io_(io),
+      runtime_(runtime),
+      residents_(residents),
+      names_(names),
+      paths_(paths),
+      trust_(std::move(trust)),
+      save_grace_(save_grace),
+      hooks_(std::move(hooks)) {}
+
+void Travel::after(std::chrono::milliseconds delay, std::function<void()> what) {
+  const auto timer = std::make_shared<boost::asio::steady_timer>(io_, delay);
+  timer->async_wait([this, timer, what = std::move(what)](const boost::system::error_code& error) {
+    if (error) return;
+    what();
+    runtime_.pump();
+  });
+}
+
+// --- the former residence -------------------------------------------------------------------------------------------
+
+void Travel::answer_handoff(const EndpointName& endpoint, std::uint64_t generation,
+                            std::shared_ptr<SecureConnection> connection) {
+  Resident* resident = residents_.find(endpoint);
+  if (resident == nullptr) {
+    std::string record = residents_.former_record(endpoint);
+    if (record.empty()) return deny_handoff(*connection, HandoffDenial::not_here, 0);
+    return hand_over(io_, std::move(connection), generation - 1, std::move(record), [this, endpoint](bool taken) {
+      if (taken) residents_.forget_former(endpoint);
+    });
+  }
+  const std::uint64_t own = runtime_.host().find_endpoint(endpoint)->generation;
+  if (generation <= own) return deny_handoff(*connection, HandoffDenial::not_newer, own);
+  if (resident->stay == Stay::arriving || resident->stay == Stay::leaving || resident->stay == Stay::copying ||
+      giving_.contains(endpoint))
+    return deny_handoff(*connection, HandoffDenial::busy, own);
+  spdlog::info("{}: handed over to its residence of generation {}", endpoint.str(), generation);
+  giving_.insert(endpoint);
+  residents_.freeze(*resident, Stay::handing_over);
+  hand_over(io_, std::move(connection), own, residents_.record_bytes(*resident), [this, endpoint](bool taken) {
+    giving_.erase(endpoint);
+    handed_over(endpoint, taken);
+    runtime_.pump();
+  });
+}
+
+void Travel::handed_over(const EndpointName& name, bool taken) {
+  Resident* resident = residents_.find(name);
+  if (resident == nullptr || resident->stay != Stay::handing_over) return;
+  if (taken) {
+    residents_.retire_superseded(*resident);
+    residents_.forget_former(name);
+    return;
+  }
+  // Whether the other one has taken it, or only has wanted to, the name server knows.
+  if (!asking_.insert(name).second) return;
+  residents_.ask_whether_it_may_stay(*resident, [this, name](sns::Status status) {
+    asking_.erase(name);
+    Resident* still = residents_.find(name);
+    if (still == nullptr || still->stay != Stay::handing_over || giving_.contains(name)) return;
+    if (status == sns::Status::ok) residents_.thaw(*still);
+    runtime_.pump();
+  });
+}
+
+void Travel::superseded(Resident& resident) {
+  if (resident.stay == Stay::arriving || resident.stay == Stay::leaving || resident.stay == Stay::copying ||
+      giving_.contains(resident.name))
+    return;
+  residents_.retire_superseded(resident);
+  runtime_.pump();
+}
+
+// --- sticks ---------------------------------------------------------------------------------------------------------
+
+void Travel::medium_came(const std::filesystem::path& root) {
+  try {
+    const auto content = look_at_stick(root);
+    for (const auto& fault : content.faults) spdlog::warn("{}", fault);
+    waiting_.insert(content.folders.begin(), content.folders.end());
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: the stick cannot be read: {}", one_line(root.string()), error.code().message());
+  }
+  keep_trying();
+}
+
+void Travel::medium_went(const std::filesystem::path& root) {
+  std::erase_if(waiting_, [&](const auto& folder) { return lies_below(folder, root); });
+  std::vector<EndpointName> gone;
+  for (const auto& [name, resident] : residents_.all())
+    if (lies_below(resident.storage, root)) gone.push_back(name);
+  for (const auto& name : gone) {
+    Resident& resident = *residents_.find(name);
+    spdlog::warn("{}: its stick is gone; it waits for the stick, or for another host to take over", name.str());
+    if (resident.stay == Stay::here) residents_.freeze(resident, Stay::storage_away);
+    residents_.close_storage(resident);
+  }
+  runtime_.pump();
+}
+
+void Travel::keep_trying() {
+  for (const auto& folder : std::set(waiting_)) {
+    waiting_.erase(folder);
+    load(folder, "", [this, folder](int error, const std::string& why) {
+      if (error == EHOSTUNREACH) waiting_.insert(folder);
+      if (error == EHOSTUNREACH || error == 0) return;
+      spdlog::error("{}", one_line(why));
+    });
+  }
+  for (const auto& [name, resident] : residents_.all())
+    if (resident.stay == Stay::handing_over && !giving_.contains(name)) handed_over(name, false);
+}
+
+// --- mv(1) ----------------------------------------------------------------------------------------------------------
+
+void Travel::begin_move(Resident& resident) { residents_.freeze(resident, Stay::leaving); }
+
+void Travel::cancel_move(Resident& resident) {
+  residents_.thaw(resident);
+  runtime_.pump();
+}
+
+void Travel::finish_move(Resident& resident) {
+  const auto left = resident.storage;
+  const bool has_left = !residents_.is_at_home(resident);
+  residents_.retire(resident, Residents::Successor::none_yet);
+  if (has_left) Residents::discard(left);
+  runtime_.pump();
+}
+
+}  // namespace sessionfs::fs

@@ -1,0 +1,210 @@
+// Loading: an endpoint from elsewhere goes on here.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "fs/stick.hpp"
+#include "fs/travel.hpp"
+#include "sns/tls.hpp"
+
+namespace sessionfs::fs {
+
+struct Travel::Arrival {
+  std::filesystem::path folder;
+  ReadRecord read;
+  sns::KeyPair key;
+  sns::Residence residence;  // the one that is claimed
+  std::vector<sns::Address> former;
+  sns::Certificate certificate;
+  std::function<void()> taken;  // to be called when it is stored
+  int tries = 0;
+  Done done;
+
+  [[nodiscard]] const EndpointName& name() const { return read.record.name; }
+};
+
+void Travel::load(const std::filesystem::path& folder, const std::string& passphrase, const Done& done) {
+  if (!folder.is_absolute()) return done(EINVAL, "load: name the folder by its whole path");
+  std::error_code failed;
+  const auto place = std::filesystem::canonical(folder, failed);
+  if (failed) return done(failed.value(), "load: " + folder.string() + ": " + failed.message());
+  if (!std::filesystem::is_directory(place, failed))
+    return done(ENOTDIR, "load: " + folder.string() + ": is no folder");
+  if (std::filesystem::exists(std::filesystem::symlink_status(place / record_name, failed)))
+    return load_one(place, passphrase, done);
+  StickContent content;
+  try {
+    content = look_at_stick(place);
+  } catch (const std::system_error& error) {
+    return done(error.code().value(), "load: " + folder.string() + ": " + error.code().message());
+  }
+  if (content.folders.empty())
+    return done(ENOENT, "load: " + (content.faults.empty() ? folder.string() + ": there is no endpoint in it"
+                                                           : content.faults.front()));
+  load_next(std::move(content.folders), passphrase, done);
+}
+
+void Travel::load_next(std::vector<std::filesystem::path> folders, const std::string& passphrase, const Done& done) {
+  if (folders.empty()) return done(0, "");
+  const auto folder = folders.back();
+  folders.pop_back();
+  load_one(folder, passphrase, [this, folders, passphrase, done](int error, const std::string& why) {
+    if (error != 0) return done(error, why);
+    load_next(folders, passphrase, done);
+  });
+}
+
+void Travel::load_one(const std::filesystem::path& folder, const std::string& passphrase, const Done& done) {
+  const auto arrival = std::make_shared<Arrival>();
+  arrival->folder = folder;
+  const auto refuse = [&](int error, const std::string& why) { done(error, "load: " + folder.string() + ": " + why); };
+  try {
+    arrival->read = read_record(folder, passphrase);
+    arrival->key = sns::KeyPair::from_pem(arrival->read.record.private_key);
+  } catch (const BadRecord& error) {
+    return refuse(error.error, error.what());
+  } catch (const std::exception&) {
+    return refuse(EINVAL, "its record holds no key");
+  }
+  const EndpointName& name = arrival->name();
+  if (const auto place = EndpointName::parse(folder.filename().string()); place && *place != name)
+    return refuse(EINVAL, "its record is that of " + name.str() + "; a folder's name must be its endpoint's, or none");
+  if (arriving_.contains(name)) return refuse(EBUSY, name.str() + " is being loaded already");
+  if (residents_.find(name) != nullptr) {
+    if (!take_back(*arrival)) return refuse(EEXIST, name.str() + " resides here already");
+    return done(0, "");
+  }
+  if (!names_.joined()) return refuse(EHOSTUNREACH, "this host has not joined a domain yet");
+  if (name.domain() != names_.domain())
+    return refuse(EINVAL, name.str() + ": this host is configured for the domain " + names_.domain());
+  if (runtime_.host().endpoints().contains(name))
+    return refuse(EBUSY, "an endpoint of this name was removed here and still delivers what it has written");
+  arriving_.insert(name);
+  arrival->done = done;
+  claim(arrival);
+}
+
+// The stick of an endpoint that waits for it. True when it goes on.
+bool Travel::take_back(const Arrival& arrival) {
+  Resident& resident = *residents_.find(arrival.name());
+  if (resident.stay != Stay::storage_away || resident.key.public_key() != arrival.key.public_key()) return false;
+  residents_.set_storage(resident, arrival.folder);
+  residents_.thaw(resident);
+  residents_.announce(resident);
+  spdlog::info("{}: its stick is back", arrival.name().str());
+  runtime_.pump();
+  return resident.stay == Stay::here;
+}
+
+void Travel::claim(const std::shared_ptr<Arrival>& arrival) {
+  names_.client()->get_ep(arrival->name(), [this, arrival](sns::Status status, const sns::EndpointInfo& former) {
+    claim_against(arrival, status, former);
+  });
+}
+
+void Travel::claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status status,
+                           const sns::EndpointInfo& former) {
+  if (status != sns::Status::ok && status != sns::Status::not_found)
+    return end_loading(arrival, errno_of(status), std::string(sns::describe(status)));
+  if (status == sns::Status::ok && former.public_key != arrival->key.public_key())
+    return end_loading(arrival, EKEYREJECTED, "the name belongs to another key now");
+  arrival->residence.generation = std::max(former.generation, arrival->read.record.generation) + 1;
+  const auto mark = random_bytes(arrival->residence.mark.size());
+  std::ranges::copy(mark, arrival->residence.mark.begin());
+  arrival->former = former.addresses;
+  const auto told = [this, arrival](sns::Status ended, const sns::Client::Registered& registered) {
+    claimed(arrival, ended, registered);
+  };
+  // A name server that was set back to an older state has forgotten it.
+  if (status == sns::Status::not_found)
+    return names_.client()->new_ep(arrival->name(), arrival->key, arrival->residence, {}, told);
+  names_.client()->change_ep(arrival->name(), arrival->key, arrival->residence, former.addresses, true, told);
+}
+
+void Travel::claimed(const std::shared_ptr<Arrival>& arrival, sns::Status status,
+                     const sns::Client::Registered& registered) {
+  if (status == sns::Status::stale_generation)
+    return end_loading(arrival, ESTALE, "superseded: another host has loaded it at the same time");
+  if (status != sns::Status::ok || !registered.certificate)
+    return end_loading(arrival, status == sns::Status::ok ? EIO : errno_of(status), std::string(sns::describe(status)));
+  arrival->certificate = *registered.certificate;
+  if (arrival->former.empty()) return settle(arrival);
+  ask_former(arrival);
+}
+
+void Travel::ask_former(const std::shared_ptr<Arrival>& arrival) {
+  Runtime::Addresses addresses;
+  for (const auto& address : arrival->former) addresses.push_back(sns::to_endpoint(address));
+  try {
+    const TlsIdentity identity(arrival->certificate.get(), arrival->key.get(), trust_);
+    ask_for_handoff(io_, identity, paths_.ways(arrival->name(), addresses, false), arrival->residence.generation,
+                    [this, arrival](HandoffAnswer answer) { former_answered(arrival, std::move(answer)); });
+  } catch (const std::exception& error) {
+    end_loading(arrival, EIO, error.what());
+  }
+}
+
+void Travel::former_answered(const std::shared_ptr<Arrival>& arrival, HandoffAnswer answer) {
+  const std::string whose = arrival->name().str();
+  switch (answer.kind) {
+    case HandoffAnswer::Kind::unreachable:
+      spdlog::warn("{}: its former residence cannot be reached ({}); what its record says counts", whose, answer.why);
+      break;
+    case HandoffAnswer::Kind::denied:
+      if (answer.denial == HandoffDenial::not_here) break;
+      if (answer.denial == HandoffDenial::busy && ++arrival->tries < handoff_retries)
+        return after(handoff_retry_delay, [this, arrival] { ask_former(arrival); });
+      if (answer.denial == HandoffDenial::busy)
+        return end_loading(arrival, EBUSY, "its former residence is just saving it; try again");
+      return end_loading(arrival, ESTALE, "superseded: it resides elsewhere with a higher generation");
+    case HandoffAnswer::Kind::record: {
+      auto latest = decode_endpoint_record(std::as_bytes(std::span(answer.record)));
+      if (!latest || latest->name != arrival->name() || latest->private_key != arrival->read.record.private_key)
+        return end_loading(arrival, EPROTO, "its former residence has handed over something else");
+      arrival->read.record = std::move(*latest);
+      arrival->taken = std::move(answer.taken);
+    }
+  }
+  settle(arrival);
+}
+
+void Travel::settle(const std::shared_ptr<Arrival>& arrival) {
+  EndpointRecord& record = arrival->read.record;
+  record.generation = arrival->residence.generation;
+  record.certificate = arrival->certificate.pem();
+  try {
+    Resident& resident = residents_.settle(record, arrival->residence.mark, arrival->folder, arrival->read.seal);
+    residents_.ask_whether_it_may_stay(resident, [this, arrival](sns::Status status) { confirmed(arrival, status); });
+  } catch (const std::system_error& error) {
+    end_loading(arrival, error.code().value(), error.what());
+  } catch (const std::exception& error) {
+    end_loading(arrival, EIO, error.what());
+  }
+}
+
+void Travel::confirmed(const std::shared_ptr<Arrival>& arrival, sns::Status status) {
+  Resident* resident = residents_.find(arrival->name());
+  if (resident == nullptr) return end_loading(arrival, ESTALE, "it was removed meanwhile");
+  if (status == sns::Status::stale_generation) {
+    residents_.retire(*resident, Residents::Successor::elsewhere);
+    return end_loading(arrival, ESTALE, "superseded: another host has loaded it at the same time");
+  }
+  // A name server that is silent just now has confirmed the claim a moment ago.
+  if (const auto taken = std::exchange(arrival->taken, nullptr)) taken();
+  residents_.thaw(*resident);
+  spdlog::info("{}: loaded from {}", arrival->name().str(), one_line(arrival->folder.string()));
+  end_loading(arrival, 0, "");
+  if (resident->stay == Stay::here) hooks_.arrived(*resident);
+}
+
+void Travel::end_loading(const std::shared_ptr<Arrival>& arrival, int error, const std::string& why) {
+  arriving_.erase(arrival->name());
+  arrival->taken = nullptr;
+  arrival->done(error, error == 0 ? "" : "load: " + arrival->folder.string() + ": " + why);
+  runtime_.pump();
+}
+
+}  // namespace sessionfs::fs

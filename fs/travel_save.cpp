@@ -1,0 +1,165 @@
+// Saving: what is here goes to a folder, and nothing of it stays.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "fs/child.hpp"
+#include "fs/documents.hpp"
+#include "fs/sealed.hpp"
+#include "fs/stick.hpp"
+#include "fs/travel.hpp"
+
+namespace sessionfs::fs {
+namespace {
+
+// A stick may be slow; whoever waits for it can take it out, which ends the copying with an error.
+constexpr std::chrono::hours copy_limit{24};
+// Beside the folder that it becomes when it is whole.
+constexpr const char* unfinished_suffix = ".saving";
+
+}  // namespace
+
+struct Travel::Saving {
+  EndpointName name;
+  std::uint64_t serial = 0;
+  std::filesystem::path folder;      // where it will be
+  std::filesystem::path unfinished;  // where its documents are copied to; empty: they are in `folder`
+  Done done;
+  std::chrono::steady_clock::time_point deadline;  // of the applications
+  std::chrono::steady_clock::time_point quiet_since;
+};
+
+void Travel::save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase,
+                  Done done) {
+  const auto refuse = [&](int error, const std::string& why) { done(error, "save: " + why); };
+  if (resident.name == residents_.default_name())
+    return refuse(EBUSY, "it is the default endpoint of this host, which stays here");
+  if (resident.stay == Stay::storage_away) return refuse(ENODEV, "its stick is not here; plug it in again");
+  if (resident.stay != Stay::here) return refuse(EBUSY, "it is on its way already");
+  const bool is_at_home = residents_.is_at_home(resident);
+  if (!target && is_at_home) return refuse(EINVAL, "name the folder to save it to");
+  const auto saving = std::make_shared<Saving>();
+  saving->name = resident.name;
+  saving->serial = resident.serial;
+  saving->folder = resident.storage;
+  if (target) {
+    std::error_code failed;
+    if (!target->is_absolute()) return refuse(EINVAL, "name the folder by its whole path");
+    saving->folder = std::filesystem::is_directory(*target, failed) ? *target / resident.name.str() : *target;
+    if (is_at_home || saving->folder.lexically_normal() != resident.storage) {
+      if (std::filesystem::exists(std::filesystem::symlink_status(saving->folder, failed)))
+        return refuse(EEXIST, saving->folder.string() + " is there already; remove it, or save to another folder");
+      if (!std::filesystem::is_directory(saving->folder.parent_path(), failed))
+        return refuse(ENOENT, saving->folder.parent_path().string() + ": there is no such folder");
+      saving->unfinished = saving->folder.string() + unfinished_suffix;
+    }
+  }
+  try {
+    if (!passphrase.empty()) resident.seal = SealKey::from_passphrase(passphrase).text();
+  } catch (const std::exception& error) {
+    return refuse(ENOMEM, error.what());
+  }
+  saving->done = std::move(done);
+  const bool had_users = hooks_.in_use(resident);
+  residents_.freeze(resident, Stay::leaving);
+  saving->quiet_since = std::chrono::steady_clock::now() - (had_users ? std::chrono::milliseconds(0) : save_quiet_time);
+  saving->deadline = std::chrono::steady_clock::now() + save_grace_;
+  wait_for_applications(saving);
+}
+
+void Travel::wait_for_applications(const std::shared_ptr<Saving>& saving) {
+  Resident* resident = residents_.find(saving->serial);
+  if (resident == nullptr) return end_saving(saving, ESTALE, "it was removed meanwhile");
+  const auto now = std::chrono::steady_clock::now();
+  if (hooks_.in_use(*resident)) saving->quiet_since = now;
+  if (now - saving->quiet_since >= save_quiet_time || now >= saving->deadline) return copy_documents(saving);
+  after(save_poll_interval, [this, saving] { wait_for_applications(saving); });
+}
+
+void Travel::copy_documents(const std::shared_ptr<Saving>& saving) {
+  residents_.close_documents(*residents_.find(saving->serial));
+  if (saving->unfinished.empty()) return write_record(saving);
+  std::error_code failed;
+  std::filesystem::remove_all(saving->unfinished, failed);  // of a save that was cut short
+  const Resident& resident = *residents_.find(saving->serial);
+  std::vector<std::string> copy{"cp", "--recursive", "--no-dereference", "--no-target-directory"};
+  copy.emplace_back(keeps_owners(saving->folder.parent_path()) ? "--archive" : "--preserve=timestamps");
+  copy.emplace_back("--");
+  copy.push_back(resident.storage.string());
+  copy.push_back(saving->unfinished.string());
+  run_child(io_, std::move(copy), copy_limit, [this, saving](int status, const std::string& why) {
+    if (status != 0) return end_saving(saving, EIO, "its documents cannot be copied: " + why);
+    write_record(saving);
+  });
+}
+
+void Travel::write_record(const std::shared_ptr<Saving>& saving) {
+  Resident* resident = residents_.find(saving->serial);
+  if (resident == nullptr) return end_saving(saving, ESTALE, "it was removed meanwhile");
+  const bool is_copy = !saving->unfinished.empty();
+  const auto place = is_copy ? saving->unfinished : saving->folder;
+  try {
+    // A stick from which it came may hold, as a copy made by cp, what looks like the fixed files.
+    if (is_copy)
+      for (const auto name : reserved_names) std::filesystem::remove_all(place / name);
+    replace_file(place / record_name, residents_.portable_record(*resident));
+    if (is_copy) std::filesystem::rename(saving->unfinished, saving->folder);
+    if (is_copy) sync_folder(saving->folder.parent_path());
+  } catch (const std::system_error& error) {
+    return end_saving(saving, error.code().value(), "its record cannot be written: " + std::string(error.what()));
+  } catch (const std::exception& error) {
+    return end_saving(saving, EIO, error.what());
+  }
+  bring_to_storage(saving);
+}
+
+void Travel::bring_to_storage(const std::shared_ptr<Saving>& saving) {
+  run_child(io_, {"sync", "--file-system", "--", saving->folder.string()}, copy_limit,
+            [this, saving](int status, const std::string& why) {
+              if (status != 0) return end_saving(saving, EIO, "it cannot be brought to the storage: " + why);
+              end_saving(saving, 0, "");
+            });
+}
+
+void Travel::end_saving(const std::shared_ptr<Saving>& saving, int error, const std::string& why) {
+  Resident* resident = residents_.find(saving->serial);
+  if (error == 0 && resident == nullptr) error = ESTALE;
+  if (error == 0) {
+    spdlog::info("{}: saved to {}", saving->name.str(), one_line(saving->folder.string()));
+    const auto left = resident->storage;
+    const bool has_left = !saving->unfinished.empty() && !residents_.is_at_home(*resident);
+    residents_.retire(*resident, Residents::Successor::none_yet);
+    if (has_left) Residents::discard(left);
+  } else {
+    // What is whole at its place would be a second copy: it stays unfinished.
+    std::error_code ignored;
+    if (!saving->unfinished.empty()) std::filesystem::rename(saving->folder, saving->unfinished, ignored);
+    if (!saving->unfinished.empty()) std::filesystem::remove_all(saving->unfinished, ignored);
+    if (resident != nullptr && resident->stay == Stay::copying) residents_.thaw(*resident);
+  }
+  saving->done(error, error == 0 ? "" : "save: " + why);
+  runtime_.pump();
+}
+
+void Travel::save_all_on(const std::filesystem::path& root, const Done& done) {
+  std::vector<EndpointName> names;
+  for (const auto& [name, resident] : residents_.all())
+    if (std::ranges::mismatch(root, resident.storage).in1 == root.end()) names.push_back(name);
+  save_next(std::move(names), done);
+}
+
+void Travel::save_next(std::vector<EndpointName> names, const Done& done) {
+  if (names.empty()) return done(0, "");
+  const EndpointName name = names.back();
+  names.pop_back();
+  Resident* resident = residents_.find(name);
+  if (resident == nullptr) return save_next(std::move(names), done);
+  save(*resident, std::nullopt, "", [this, name, names, done](int error, const std::string& why) {
+    if (error != 0) return done(error, name.str() + ": " + why);
+    save_next(names, done);
+  });
+}
+
+}  // namespace sessionfs::fs
