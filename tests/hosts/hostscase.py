@@ -29,13 +29,14 @@ LARGEST_WRITE_BYTES = 256 * 1024
 class HostsTestCase(TestCase):
     """One world for all tests of a class, with endpoints a@ and b@ and the service `file` at b@."""
 
+    world_class = World
     config = ""
     sns_options = ()
     limit_s = 240
 
     @classmethod
     def setUpClass(cls):
-        cls.world = cls.enterClassContext(World()) if hasattr(cls, "enterClassContext") else cls._enter(World())
+        cls.world = cls._enter(cls.world_class())
         cls.a, cls.b = cls.world.a, cls.world.b
         cls.at_a, cls.at_b = cls.world.start(cls.config, cls.sns_options)
         cls.at_b.serve("file")

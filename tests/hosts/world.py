@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from support.daemon import Daemon, Program
-from support.keeper import keeper, remove_folder, temporary_folder
+from support.keeper import keeper, mounts_below, remove_folder, temporary_folder, unmount
 from support.processes import SOON_S, Late, run, wait_until
 
 DOMAIN = "verkstad.net"
@@ -52,7 +52,7 @@ class Host:
         self.port = f"port-{letter}"  # the bridge's end of the link
         self._ports = {"eth0": self.port}
         self.moved = False
-        self.daemon = None
+        self.daemon = self.usb = None
 
     # --- where it is -------------------------------------------------------------------------------------------
 
@@ -65,6 +65,8 @@ class Host:
         return self.addresses()[0]
 
     def enter(self, *command):
+        if self.usb:
+            return self.usb.enter(*command)
         return ["nsenter", f"--net=/run/netns/{self.namespace}", "--", *command]
 
     def run(self, *command):
@@ -228,6 +230,13 @@ class World:
         for host in self.hosts:
             if host.daemon:
                 keeper.drop("mount", str(host.daemon.mountpoint))
+        for host in self.hosts:
+            if host.usb:
+                host.usb.end()
+        for mount in reversed(mounts_below(self.folder)):
+            unmount(mount)
+        unmount(self.folder)
+        keeper.drop("mount", self.folder)
         for namespace in [host.namespace for host in self.hosts] + [self.switch]:
             if os.path.exists(f"/run/netns/{namespace}"):
                 with contextlib.suppress(RuntimeError):

@@ -36,6 +36,11 @@ def mounted(path):
         return any(line.split()[4] == path for line in mounts)
 
 
+def mounts_below(path):
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        return [point for point in (line.split()[4] for line in mounts) if point.startswith(path + "/")]
+
+
 def quietly(*command):
     """Runs a command of the cleaning; True when it succeeded."""
     try:
@@ -58,7 +63,7 @@ class _Cleaner:
     """The keeper's side: what is there, and how it goes."""
 
     def __init__(self):
-        self.things = {"pid": [], "mount": [], "netns": [], "dir": []}
+        self.things = {"pid": [], "mount": [], "netns": [], "loop": [], "dir": []}
         self.deadline = None
 
     def take(self, line):
@@ -84,8 +89,13 @@ class _Cleaner:
                                     capture_output=True, text=True, check=False)
             for pid in listed.stdout.split():
                 self.kill(int(pid), start_time(int(pid)))
+        for path in self.things["dir"]:
+            for inner in reversed(mounts_below(path)):
+                unmount(inner)
         for path in self.things["mount"]:
             unmount(path)
+        for device in self.things["loop"]:
+            quietly("losetup", "--detach", device)
         left = [path for path in self.things["mount"] if mounted(path)]
         for namespace in self.things["netns"]:
             quietly("ip", "netns", "del", namespace)

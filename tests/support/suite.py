@@ -81,9 +81,9 @@ class _Result(unittest.TextTestResult):
         self._describe(test)
 
 
-def main(hosts=False, limit_s=None):
-    """Runs the tests of the calling file. Exits with 77 and a reason where they cannot run."""
-    reason = why_not(hosts)
+def main(hosts=False, limit_s=None, also=None):
+    """Runs the tests of the calling file. Exits with 77 and a reason where they cannot run. `also`: says why not, too."""
+    reason = why_not(hosts) or (also() if also else None)
     if reason:
         print(f"skipped: {reason}")
         sys.exit(SKIPPED)

@@ -1,0 +1,311 @@
+"""Endpoints that are saved, copied, moved and loaded while their sessions carry data in both directions."""
+
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hosts.travelcase import TravelTestCase, command, error_of_reading  # noqa: E402
+from hosts.world import DOMAIN, checked  # noqa: E402
+from support import suite  # noqa: E402
+from support.keeper import keeper, unmount  # noqa: E402
+from support.sticks import Stick, in_kernel  # noqa: E402
+from support.processes import SOON_S, finish, start, wait_until  # noqa: E402
+
+
+class Travel(TravelTestCase):
+    def test_save_and_load(self):
+        traveller = self.traveller()
+        report = traveller.at.path / "papers" / "report.txt"
+        report.parent.mkdir()
+        report.write_text("of the year", encoding="ascii")
+        exchanges = [self.connect(traveller), self.answer(traveller)]
+        self.goes_on(*exchanges)
+        stick = self.folder()
+        self.save(traveller, stick)
+        self.assertFalse((self.a.daemon.mount.path / traveller.name).exists())
+        self.assertEqual(os.listdir(stick), [traveller.name])
+        self.assertEqual(sorted(os.listdir(stick / traveller.name)), [".endpoint", "papers"])
+        self.load(traveller, stick / traveller.name, self.c)
+        self.assertEqual((traveller.at.path / "papers" / "report.txt").read_text(encoding="ascii"), "of the year")
+        self.goes_on(*exchanges)
+        self.finish(*exchanges)
+
+    def test_save_and_load_at_the_same_host(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        stick = self.folder()
+        for _ in range(3):
+            self.goes_on(exchange)
+            self.save(traveller, stick)
+            self.load(traveller, stick, self.a)
+            stick = self.folder()
+        self.goes_on(exchange)
+        self.finish(exchange)
+
+    def test_copies_by_common_tools(self):
+        # The old host is up: whatever the copy says, the handoff brings the latest.
+        tools = ("cp -r -- {here} {there}", "cp -a -- {here} {there}",
+                 "tar -C {up} -cf - -- {name} | tar -C {there} --no-same-owner -xf -", "rsync -a -- {here} {there}/")
+        for filesystem in ("ext4", "vfat", "exfat"):
+            for tool in tools if filesystem != "vfat" or in_kernel("vfat") else tools[:1]:
+                with self.subTest(tool=tool, filesystem=filesystem), self.stick(filesystem) as stick:
+                    traveller = self.traveller()
+                    (traveller.at.path / "notes").write_text("kept", encoding="ascii")
+                    exchanges = [self.connect(traveller), self.answer(traveller)]
+                    self.goes_on(*exchanges)
+                    self.copy(tool, traveller, stick)
+                    self.assertTrue(traveller.is_here(), "a copy changes nothing")
+                    self.goes_on(*exchanges)
+                    self.load(traveller, stick / traveller.name, self.c)
+                    traveller.wait_gone(self.a)
+                    self.assertEqual((traveller.at.path / "notes").read_text(encoding="ascii"), "kept")
+                    self.goes_on(*exchanges)
+                    self.finish(*exchanges)
+                    os.rmdir(self.emptied(traveller))
+
+    @contextlib.contextmanager
+    def stick(self, filesystem):
+        made = Stick(self.world.folder, filesystem)
+        try:
+            with made.opened() as folder:
+                yield folder
+        finally:
+            made.remove()
+
+    def emptied(self, traveller):
+        """An endpoint without documents: its folder."""
+        for name in os.listdir(traveller.at.path):
+            if name not in ("ctl", "status", "policy", "access", "services", "sessions", ".endpoint"):
+                os.unlink(traveller.at.path / name)
+        return traveller.at.path
+
+    def test_moves_and_saves_and_the_old_host_is_down(self):
+        for filesystem in ("ext4", "exfat", *(["vfat"] if in_kernel("vfat") else [])):
+            for way in (lambda traveller, stick: self.copy("mv -- {here} {there}", traveller, stick), self.save):
+                with self.subTest(filesystem=filesystem), self.stick(filesystem) as stick:
+                    traveller = self.traveller()
+                    (traveller.at.path / "notes").write_text("kept", encoding="ascii")
+                    exchanges = [self.connect(traveller), self.answer(traveller)]
+                    self.goes_on(*exchanges)
+                    way(traveller, stick)
+                    traveller.wait_gone(self.a)
+                    self.a.link_down()
+                    try:
+                        self.load(traveller, stick / traveller.name, self.c)
+                        self.assertEqual((traveller.at.path / "notes").read_text(encoding="ascii"), "kept")
+                        self.goes_on(*exchanges)
+                        self.finish(*exchanges)
+                    finally:
+                        self.a.link_up()
+                    os.rmdir(self.emptied(traveller))
+
+    def test_an_old_copy_and_the_old_host_is_down(self):
+        # What was carried on after the copy is known to nobody else than a host that does not answer.
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        self.goes_on(exchange)
+        self.a.link_down()
+        self.addCleanup(self.a.link_up)
+        exchange.end()
+        self.load(traveller, stick, self.c)
+        ours, theirs = traveller.session(exchange.ours), exchange.theirs
+        for file in (ours, theirs):
+            self.assertEqual(error_of_reading(file), errno.ECONNRESET, file)
+        for endpoint in (traveller.at, self.at_b):
+            self.assertIn(os.strerror(errno.ECONNRESET), endpoint.status())
+        # The former residence learns of it when it is back.
+        self.a.link_up()
+        traveller.wait_gone(self.a)
+        self.assertIn(f"{traveller.name}: superseded", self.a.daemon.mount.status())
+
+    def test_two_copies_are_loaded(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        sticks = [self.folder(), self.folder()]
+        for stick in sticks:
+            self.copy("cp -r -- {here} {there}", traveller, stick)
+        self.goes_on(exchange)
+        self.load(traveller, sticks[0], self.c)
+        self.goes_on(exchange)
+        # The second one takes over from the first one, which says so.
+        self.load(traveller, sticks[1], self.a)
+        traveller.wait_gone(self.c)
+        self.assertIn(f"{traveller.name}: superseded", self.c.daemon.mount.status())
+        self.goes_on(exchange)
+        self.finish(exchange)
+
+    def test_the_former_host_is_found_later(self):
+        # The record is whole, only the way to the former host is away: it is loaded all the same, and nothing is lost
+        # when nothing was carried since.
+        traveller = self.traveller()
+        exchange = self.connect(traveller, size=1 << 20)
+        exchange.finish()
+        stick = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        self.a.link_down()
+        self.load(traveller, stick, self.c)
+        self.a.link_up()
+        traveller.wait_gone(self.a)
+        self.assertTrue(traveller.is_here())
+
+    def test_a_passphrase(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick = self.folder()
+        self.save(traveller, stick, "correct horse")
+        record = (stick / traveller.name / ".endpoint").read_bytes()
+        self.assertNotIn(b"PRIVATE KEY", record)
+        for wrong, error in ((None, errno.ENOKEY), ("battery staple", errno.EKEYREJECTED)):
+            self.assert_errno(error, self.load, traveller, stick, self.c, wrong)
+            self.assertIn("passphrase", self.c.daemon.mount.status())
+        self.load(traveller, stick, self.c, "correct horse")
+        self.goes_on(exchange)
+        # It stays sealed wherever it is written.
+        copied = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, copied)
+        self.assertNotIn(b"PRIVATE KEY", (copied / traveller.name / ".endpoint").read_bytes())
+        self.finish(exchange)
+
+    def test_what_is_refused(self):
+        traveller = self.traveller()
+        stick = self.folder()
+        for line, endpoint, error in (
+                (f"save {stick}", self.at_a.name, errno.EBUSY),
+                ("save", traveller.name, errno.EINVAL),
+                (f"save {stick}/no/where", traveller.name, errno.ENOENT),
+                (f"load {stick}", None, errno.ENOENT),
+                (f"load {stick}/nothing", None, errno.ENOENT),
+                ("load", None, errno.EINVAL),
+                ("load /etc/passwd", None, errno.ENOTDIR)):
+            with self.subTest(line=line):
+                self.assert_errno(error, command, self.a.daemon.mount, line, endpoint)
+                status = self.a.daemon.mount.path / (endpoint or "") / "status"
+                self.assertIn(f"last error: {line.split()[0]}: ", status.read_text(encoding="utf-8"))
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        self.assert_errno(errno.EEXIST, command, self.a.daemon.mount, f"load {stick}")
+        self.assert_errno(errno.EEXIST, command, self.a.daemon.mount, f"save {stick}", traveller.name)
+        self.assertTrue(traveller.is_here())
+
+    def test_nothing_can_be_used_while_it_is_saved_but_documents(self):
+        # An application that has a session open saves its state, and closes.
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        exchange.end()
+        script = ('exec 3< "$1"; while head -c 1 <&3 > "$2/seen" && [[ -s $2/seen ]]; do :; done; '
+                  'echo where I was > "$2/.state.reader.1"; exec 3<&-')
+        reader = start(["bash", "-c", script, "-", str(traveller.at.sessions / exchange.ours), str(traveller.at.path)],
+                       stdout=-1, stderr=-1, text=True)
+        wait_until((traveller.at.path / "seen").exists, "the application reads", SOON_S)
+        stick = self.folder()
+        self.save(traveller, stick)
+        finish(reader, SOON_S)
+        self.assertEqual((stick / traveller.name / ".state.reader.1").read_text(encoding="ascii"), "where I was\n")
+
+    def test_an_endpoint_on_a_stick_is_saved_to_it(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick = self.folder()
+        self.save(traveller, stick)
+        for host in (self.c, self.a, self.c):
+            self.load(traveller, stick, host)
+            (traveller.at.path / host.letter).touch()
+            self.assertTrue((stick / traveller.name / host.letter).exists(), "its documents stay on the stick")
+            self.goes_on(exchange)
+            command(host.daemon.mount, "save", traveller.name)
+            traveller.wait_gone(host)
+        self.load(traveller, stick, self.a)
+        self.finish(exchange)
+
+    def test_a_restarted_daemon_goes_on_with_what_was_loaded(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick = self.folder()
+        self.save(traveller, stick)
+        self.load(traveller, stick, self.c)
+        self.goes_on(exchange)
+        self.c.daemon.kill()
+        self.c.daemon.start()
+        self.goes_on(exchange)
+        self.finish(exchange)
+
+    def small(self, kib):
+        """A stick without room."""
+        folder = self.folder()
+        checked("mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(folder))
+        keeper.add("mount", str(folder))
+        self.addCleanup(unmount, str(folder))
+        return folder
+
+    def test_a_stick_that_is_full(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        (traveller.at.path / "film").write_bytes(bytes(1 << 20))
+        for way in (lambda stick: self.assert_errno(errno.EIO, self.save, traveller, stick),
+                    lambda stick: self.assertNotEqual(self.shell(f"mv -- {traveller.at.path} {stick}").status, 0)):
+            self.goes_on(exchange)
+            way(self.small(512))
+            self.assertTrue(traveller.is_here())
+            self.assertEqual((traveller.at.path / "film").stat().st_size, 1 << 20)
+            self.goes_on(exchange)
+        self.assertIn("No space left", traveller.at.status())
+        self.finish(exchange)
+
+    def shell(self, line):
+        return finish(start(["bash", "-c", line], stdout=-1, stderr=-1, text=True), SOON_S)
+
+    def test_a_copy_disturbs_nothing_though_its_tool_waits(self):
+        # A program that has read the record and then goes on for long: the sessions are held for a moment only.
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        record = os.open(traveller.at.path / ".endpoint", os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(record).st_size
+            content = b""
+            while part := os.read(record, 1 << 20):
+                content += part
+            self.assertEqual(len(content), size)
+            self.goes_on(exchange)
+        finally:
+            os.close(record)
+        # What it removes now it has not copied.
+        self.assert_errno(errno.EBUSY, os.unlink, traveller.at.path / ".endpoint")
+        self.assertTrue(traveller.is_here())
+        self.finish(exchange)
+
+    def test_a_move_that_does_not_end(self):
+        # Killed in the midst: what it has not removed goes on here.
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        (traveller.at.path / "one").touch()
+        self.goes_on(exchange)
+        script = ("import os, sys\npath = sys.argv[1]\nfile = os.open(path + '/.endpoint', os.O_RDONLY | os.O_NOFOLLOW)\n"
+                  "while os.read(file, 1 << 20): pass\nos.unlink(path + '/ctl')\n")
+        result = finish(start([sys.executable, "-c", script, str(traveller.at.path)], stderr=-1, text=True), SOON_S)
+        self.assertEqual(result.status, 0, result)
+        self.goes_on(exchange)
+        self.finish(exchange)
+
+    def test_a_revoked_endpoint_cannot_be_loaded(self):
+        traveller = self.traveller()
+        stick = self.folder()
+        self.save(traveller, stick)
+        self.c.run(os.environ["SNSD_BIN"], "revoke", traveller.name, "--domain", DOMAIN, "--state",
+                   str(Path(self.world.folder, "sns")))
+        self.assert_errno(errno.EKEYREJECTED, self.load, traveller, stick, self.c)
+        self.assertIn("revoked", self.c.daemon.mount.status())
+
+
+if __name__ == "__main__":
+    suite.main(hosts=True)
