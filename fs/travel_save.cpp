@@ -104,7 +104,9 @@ void Travel::write_record(const std::shared_ptr<Saving>& saving) {
     // A stick from which it came may hold, as a copy made by cp, what looks like the fixed files.
     if (is_copy)
       for (const auto name : reserved_names) std::filesystem::remove_all(place / name);
-    replace_file(place / record_name, residents_.portable_record(*resident));
+    const std::string record = residents_.portable_record(*resident);
+    if (record.size() > max_record_bytes) return end_saving(saving, EFBIG, "its sessions hold more than a record can");
+    replace_file(place / record_name, record);
     if (is_copy) std::filesystem::rename(saving->unfinished, saving->folder);
     if (is_copy) sync_folder(saving->folder.parent_path());
   } catch (const std::system_error& error) {

@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
+#include "fs/sessionctl/inspect.hpp"
 #include "fs/sessionctl/passphrase.hpp"
 #include "fs/sessionctl/status.hpp"
 #include "fs/sessionctl/tree.hpp"
@@ -46,6 +48,8 @@ std::string fault_of_word(const std::string& word) {
   const auto splits = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7f'; };
   return std::ranges::any_of(word, splits) ? "holds a blank or a control character" : "";
 }
+
+std::string fault_of_mount(const std::string& folder) { return folder.empty() ? "is empty" : ""; }
 
 std::string fault_of_folder(const std::string& folder) {
   if (folder.empty()) return "is empty";
@@ -119,6 +123,17 @@ void add_travel_commands(CLI::App& app, Arguments& arguments) {
   saving->callback(
       [&arguments] { save(Tree(arguments.mount), *arguments.endpoint, arguments.folder, arguments.passphrase); });
 
+  CLI::App* inspecting = app.add_subcommand("inspect", "shows what the record of a saved or copied endpoint holds");
+  inspecting->add_option("FILE", arguments.folder, "the record, or the endpoint's folder")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_folder));
+  inspecting->add_flag("--passphrase", arguments.passphrase, "ask for the passphrase that it was saved with");
+  inspecting->callback([&arguments] {
+    const auto ask = [] { return sessionfs::ctl::ask_passphrase(false); };
+    print(sessionfs::ctl::inspect(arguments.folder, arguments.passphrase ? ask : std::function<std::string()>()));
+  });
+
   CLI::App* ejecting = app.add_subcommand("eject", "saves the endpoints on a stick to it; then it may be taken out");
   ejecting->add_option("DEVICE", arguments.folder, "its device, label, UUID, or the folder where it is mounted")
       ->option_text(" ")
@@ -176,7 +191,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   app.add_option("--mount", arguments.mount,
                  "where sessionfs is mounted; default: $SESSIONFS_MOUNT, else the one mount there is")
       ->option_text("DIR")
-      ->check(checked(fault_of_folder));
+      ->check(checked(fault_of_mount));
 
   CLI::App* status = app.add_subcommand("status", "shows the endpoints and their sessions");
   status->add_option("ENDPOINT", arguments.endpoint, "this one alone")->option_text(" ")->check(checked(fault_of_word));

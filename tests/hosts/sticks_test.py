@@ -114,6 +114,22 @@ class Sticks(StickTestCase):
                 stick.remove()
         self.assertTrue(traveller.is_here())
 
+    def test_a_state_of_a_program_that_is_not_allowed(self):
+        traveller, stick = self.on_a_stick(self.a)
+        self.eject(stick, self.a)
+        with stick.opened() as root:
+            (root / traveller.name / ".state.evil.1").write_text("run me", encoding="ascii")
+            (root / traveller.name / ".state...1").write_text("run me", encoding="ascii")
+            os.symlink("/bin/sh", root / traveller.name / ".state.sh.1")
+        log = Path(self.c.daemon.log)
+        seen = log.stat().st_size
+        self.plug(stick, self.c)
+        traveller.is_at(self.c)
+        wait_until(traveller.is_used, "it is loaded", SOON_S)
+        said = log.read_bytes()[seen:].decode()
+        self.assertIn(f"{traveller.name}: .state.evil.1: the application evil is not allowed here", said)
+        self.assertEqual(said.count("\n"), 2, "that, and that it is loaded")
+
     def tree(self, host):
         """What the mount of a host shows, and what its state folder holds of endpoints."""
         return (host.daemon.mount.names(), sorted(os.listdir(host.daemon.state / "endpoints")))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -173,6 +174,40 @@ class Travel(TravelTestCase):
         self.copy("cp -r -- {here} {there}", traveller, copied)
         self.assertNotIn(b"PRIVATE KEY", (copied / traveller.name / ".endpoint").read_bytes())
         self.finish(exchange)
+
+    def test_sessionctl(self):
+        traveller, stick = self.traveller(), self.folder()
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        record = stick / traveller.name
+        self.control(self.a, "save", traveller.name, stick, "--passphrase", typed="open sesame\n")
+        self.assertEqual(self.control(self.a, "inspect", record), "sealed: with a passphrase\n")
+        shown = self.control(self.a, "inspect", record, "--passphrase", typed="open sesame\n")
+        self.assertIn(f"endpoint: {traveller.name}\ngeneration: 1\n", shown)
+        self.assertIn(f"session: {exchange.ours} goes on service=file peer={self.at_b.name} id=", shown)
+        self.assertNotIn("PRIVATE", shown)
+        for typed, word in (("open barley\n", "does not open with this passphrase"), ("", "no passphrase was given")):
+            said = self.control(self.c, "load", record, "--passphrase", typed=typed, status=1)
+            self.assertRegex(said, f"^sessionctl: .*{word}.*\n$")
+        said = self.control(self.c, "load", record, status=1)
+        self.assertRegex(said, "^sessionctl: load: .*: its record is sealed; load it with its passphrase\n$")
+        self.control(self.c, "load", record, "--passphrase", typed="open sesame\n")
+        traveller.is_at(self.c)
+        self.goes_on(exchange)
+        self.control(self.c, "save", traveller.name)
+        self.assertRegex(self.control(self.c, "save", traveller.name, status=1), "does not reside on this host")
+        self.control(self.c, "load", record, "--passphrase", typed="open sesame\n")
+        self.finish(exchange)
+        said = self.control(self.c, "eject", "/dev/nowhere", status=1)
+        self.assertRegex(said, "^sessionctl: eject: /dev/nowhere: is no stick that is here.*\n$")
+        self.assertRegex(self.control(self.c, "inspect", "/dev/null", status=1), "not a plain file\n$")
+
+    def control(self, host, *words, typed="", status=0):
+        """What sessionctl has said; it must end with this status."""
+        result = subprocess.run([os.environ["SESSIONCTL_BIN"], "--mount", str(host.daemon.mount.path), *map(str, words)],
+                                input=typed, capture_output=True, text=True, timeout=SOON_S, check=False)
+        self.assertEqual(result.returncode, status, result)
+        return result.stderr if status else result.stdout
 
     def test_what_is_refused(self):
         traveller = self.traveller()

@@ -32,9 +32,9 @@ def connect(session, service, generation=1):
     return frame(CONNECT, struct.pack(">H16sQQI", VERSION, session, generation, WINDOW, len(name)) + name)
 
 
-def resume(session, attempt, from_creator, generation=1, held=0):
+def resume(session, attempt, from_creator, generation=1, held=0, source=1):
     return frame(RESUME, struct.pack(">H16sQQB", VERSION, session, generation, attempt, from_creator) +
-                 progress(held, held + WINDOW))
+                 progress(held, held + WINDOW) + struct.pack(">Q", source))
 
 
 def data(offset, content):
