@@ -159,10 +159,8 @@ void run_child(asio::io_context& io, std::vector<std::string> command, std::chro
 }
 
 void start_child(asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,
-                 std::function<void(int)> done) {
-  std::make_shared<Child>(io, [done = std::move(done)](int status, const std::string&) {
-    done(status);
-  })->start(std::move(command), {std::move(variables), std::nullopt});
+                 std::function<void(int, const std::string&)> done) {
+  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {std::move(variables), std::nullopt});
 }
 
 }  // namespace sessionfs::fs

@@ -21,8 +21,9 @@ void run_child(boost::asio::io_context& io, std::vector<std::string> command, st
                std::function<void(int status, const std::string& said)> done);
 
 /// The same for a program of the user's: in a session of its own, with his locale and with `variables` (NAME=VALUE) in
-/// its environment, and nobody hears what it says; it takes as long as it likes, and outlives the daemon.
+/// its environment, and nobody hears what it says; it takes as long as it likes, and outlives the daemon. `said` is
+/// only why it could not be started.
 void start_child(boost::asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,
-                 std::function<void(int status)> done);
+                 std::function<void(int status, const std::string& said)> done);
 
 }  // namespace sessionfs::fs

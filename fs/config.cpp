@@ -169,7 +169,7 @@ Config Config::load(const std::optional<std::filesystem::path>& file) {
       fail(path, error.source().begin, std::string(error.description()));
     }
   }
-  config.apps_folder = std::filesystem::absolute(path).parent_path() / apps_name;
+  config.apps_folder = std::filesystem::absolute(path).lexically_normal().parent_path() / apps_name;
   if (config.endpoint.empty()) config.endpoint = host_endpoint(config.domain);
   return config;
 }

@@ -1,12 +1,9 @@
-// sessionctl: looks at the daemon and tells it what to do, through its mount alone.
-#include <unistd.h>
-
+// sessionctl: looks at the daemon and tells it what to do, through its mount alone; and at records that are not loaded.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,11 +11,13 @@
 #include "fs/sessionctl/inspect.hpp"
 #include "fs/sessionctl/passphrase.hpp"
 #include "fs/sessionctl/status.hpp"
+#include "fs/sessionctl/travel.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
 
 namespace {
 
+using sessionfs::ctl::Asking;
 using sessionfs::ctl::Error;
 using sessionfs::ctl::Tree;
 using Text = std::optional<std::string>;
@@ -30,7 +29,7 @@ struct Arguments {
   Text mount;
   Text endpoint;
   Text word;
-  std::string folder;
+  Text place;  // a folder, a file or a device
   bool passphrase = false;
 };
 
@@ -49,104 +48,10 @@ std::string fault_of_word(const std::string& word) {
   return std::ranges::any_of(word, splits) ? "holds a blank or a control character" : "";
 }
 
-std::string fault_of_mount(const std::string& folder) { return folder.empty() ? "is empty" : ""; }
-
-std::string fault_of_folder(const std::string& folder) {
-  if (folder.empty()) return "is empty";
-  return folder.find('\n') != std::string::npos ? "holds a line break" : "";
-}
+std::string fault_of_folder(const std::string& folder) { return folder.empty() ? "is empty" : ""; }
 
 CLI::Validator checked(std::string (*fault)(const std::string&)) {
   return {[fault](std::string& value) { return fault(value); }, ""};
-}
-
-// The daemon stands elsewhere.
-std::string whole_path(const std::string& folder) {
-  return std::filesystem::absolute(folder).lexically_normal().string();
-}
-
-// Says on a terminal what takes long, while it does.
-class Progress {
- public:
-  explicit Progress(const std::string& what) : shown_(::isatty(STDERR_FILENO) != 0) {
-    if (shown_) std::fprintf(stderr, "%s ...", sessionfs::ctl::printable(what).c_str());
-  }
-  ~Progress() {
-    if (shown_) std::fputs("\r\033[K", stderr);
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
- private:
-  bool shown_;
-};
-
-void load(const Tree& tree, const std::string& folder, bool sealed) {
-  const std::string line = "load " + whole_path(folder);
-  const std::string passphrase = sealed ? sessionfs::ctl::ask_passphrase(false) : "";
-  try {
-    const Progress progress("loading from " + folder);
-    return tree.command(line, std::nullopt, passphrase);
-  } catch (const Error& error) {
-    if (error.number() != ENOKEY || sealed || ::isatty(STDIN_FILENO) == 0) throw;
-  }
-  const std::string asked = sessionfs::ctl::ask_passphrase(false);
-  const Progress progress("loading from " + folder);
-  tree.command(line, std::nullopt, asked);
-}
-
-void save(const Tree& tree, const std::string& endpoint, const std::string& folder, bool sealed) {
-  const auto name = tree.endpoint_or_default(endpoint);
-  const std::string passphrase = sealed ? sessionfs::ctl::ask_passphrase(true) : "";
-  const Progress progress("saving " + name + (folder.empty() ? "" : " to " + folder));
-  tree.command(folder.empty() ? "save" : "save " + whole_path(folder), name, passphrase);
-}
-
-void add_travel_commands(CLI::App& app, Arguments& arguments) {
-  CLI::App* loading = app.add_subcommand("load", "lets an endpoint that was saved or copied go on here");
-  loading->add_option("DIR", arguments.folder, "its folder, or one that holds the folders of endpoints")
-      ->option_text(" ")
-      ->required()
-      ->check(checked(fault_of_folder));
-  loading->add_flag("--passphrase", arguments.passphrase, "ask for the passphrase that it was saved with");
-  loading->callback([&arguments] { load(Tree(arguments.mount), arguments.folder, arguments.passphrase); });
-
-  CLI::App* saving = app.add_subcommand("save", "lets an endpoint leave this host, with its documents and sessions");
-  saving->add_option("ENDPOINT", arguments.endpoint, "its name")
-      ->option_text(" ")
-      ->required()
-      ->check(checked(fault_of_word));
-  saving->add_option("DIR", arguments.folder, "where to; default: the stick that it was loaded from")
-      ->option_text(" ")
-      ->check(checked(fault_of_folder));
-  saving->add_flag("--passphrase", arguments.passphrase, "seal it: it is loaded with this passphrase alone");
-  saving->callback(
-      [&arguments] { save(Tree(arguments.mount), *arguments.endpoint, arguments.folder, arguments.passphrase); });
-
-  CLI::App* inspecting = app.add_subcommand("inspect", "shows what the record of a saved or copied endpoint holds");
-  inspecting->add_option("FILE", arguments.folder, "the record, or the endpoint's folder")
-      ->option_text(" ")
-      ->required()
-      ->check(checked(fault_of_folder));
-  inspecting->add_flag("--passphrase", arguments.passphrase, "ask for the passphrase that it was saved with");
-  inspecting->callback([&arguments] {
-    const auto ask = [] { return sessionfs::ctl::ask_passphrase(false); };
-    print(sessionfs::ctl::inspect(arguments.folder, arguments.passphrase ? ask : std::function<std::string()>()));
-  });
-
-  CLI::App* ejecting = app.add_subcommand("eject", "saves the endpoints on a stick to it; then it may be taken out");
-  ejecting->add_option("DEVICE", arguments.folder, "its device, label, UUID, or the folder where it is mounted")
-      ->option_text(" ")
-      ->required()
-      ->check(checked(fault_of_folder));
-  ejecting->callback([&arguments] {
-    const Tree tree(arguments.mount);
-    {
-      const Progress progress("saving to " + arguments.folder);
-      tree.command("eject " + arguments.folder);
-    }
-    print(arguments.folder + " may be taken out\n");
-  });
 }
 
 void print_status(const Tree& tree, const Text& endpoint) {
@@ -187,11 +92,64 @@ void add_command(CLI::App& app, Arguments& arguments, const char* verb, const ch
   });
 }
 
+CLI::Option* add_place(CLI::App& command, Arguments& arguments, const char* name, const char* what) {
+  return command.add_option(name, arguments.place, what)
+      ->option_text(" ")
+      ->check(checked(sessionfs::ctl::fault_of_path));
+}
+
+void add_passphrase(CLI::App& command, Arguments& arguments, const char* what) {
+  command.add_flag("--passphrase", arguments.passphrase,
+                   std::string(what) + "; asked on the terminal, or the first line of standard input that is none");
+}
+
+Text passphrase_for(const Arguments& arguments, const std::string& what, Asking times) {
+  if (!arguments.passphrase) return std::nullopt;
+  return sessionfs::ctl::passphrase_from_user("passphrase of " + what, times);
+}
+
+// Endpoints that come and leave.
+void add_travel(CLI::App& app, Arguments& arguments) {
+  CLI::App* load = app.add_subcommand("load", "lets an endpoint that was saved or copied go on here");
+  add_place(*load, arguments, "DIR", "its folder, or one that holds folders of endpoints")->required();
+  add_passphrase(*load, arguments, "it was saved with one");
+  load->callback([&arguments] {
+    const Tree tree(arguments.mount);
+    sessionfs::ctl::load(tree, *arguments.place, passphrase_for(arguments, *arguments.place, Asking::once));
+  });
+
+  CLI::App* save = app.add_subcommand("save", "lets an endpoint leave, with its sessions and documents");
+  save->add_option("ENDPOINT", arguments.endpoint, "its name")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_word));
+  add_place(*save, arguments, "DIR", "where to; default: the stick that it was loaded from");
+  add_passphrase(*save, arguments, "only who knows it can load it again");
+  save->callback([&arguments] {
+    const Tree tree(arguments.mount);
+    const auto endpoint = tree.endpoint_or_default(arguments.endpoint);
+    sessionfs::ctl::save(tree, endpoint, arguments.place, passphrase_for(arguments, endpoint, Asking::twice));
+  });
+
+  CLI::App* eject = app.add_subcommand("eject", "saves what lives on a stick, and lets go of it");
+  add_place(*eject, arguments, "DEVICE", "the stick, as status names it")->required();
+  eject->callback([&arguments] { sessionfs::ctl::eject(Tree(arguments.mount), *arguments.place); });
+
+  CLI::App* inspect = app.add_subcommand("inspect", "shows what is in an endpoint's record, without a mount");
+  add_place(*inspect, arguments, "FILE|DIR", "the record, or the folder that has it")->required();
+  add_passphrase(*inspect, arguments, "opens a sealed one");
+  inspect->callback([&arguments] {
+    std::function<std::string()> passphrase;
+    if (arguments.passphrase) passphrase = [&] { return *passphrase_for(arguments, *arguments.place, Asking::once); };
+    print(sessionfs::ctl::inspect(*arguments.place, passphrase));
+  });
+}
+
 void add_commands(CLI::App& app, Arguments& arguments) {
   app.add_option("--mount", arguments.mount,
                  "where sessionfs is mounted; default: $SESSIONFS_MOUNT, else the one mount there is")
       ->option_text("DIR")
-      ->check(checked(fault_of_mount));
+      ->check(checked(fault_of_folder));
 
   CLI::App* status = app.add_subcommand("status", "shows the endpoints and their sessions");
   status->add_option("ENDPOINT", arguments.endpoint, "this one alone")->option_text(" ")->check(checked(fault_of_word));
@@ -208,8 +166,6 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->check(checked(fault_of_word));
   join->callback([&arguments] { Tree(arguments.mount).command("join " + *arguments.word); });
 
-  add_travel_commands(app, arguments);
-
   const char* const one_or_all = "a name in sessions/; default: all of the endpoint";
   add_command(app, arguments, "suspend", "stops sessions until they are resumed", "SESSION", one_or_all);
   add_command(app, arguments, "resume", "lets suspended sessions go on", "SESSION", one_or_all);
@@ -218,6 +174,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   app.get_subcommand("finish")->get_option("SESSION")->required();
   add_command(app, arguments, "rebind", "moves an endpoint to another interface", "INTERFACE",
               "its name; default: back to what the policy picks");
+  add_travel(app, arguments);
 }
 
 }  // namespace

@@ -210,10 +210,10 @@ std::optional<std::string> Tree::endpoint_with(const std::string& session) const
 }
 
 void Tree::command(const std::string& line, const std::optional<std::string>& endpoint,
-                   const std::string& passphrase) const {
+                   const std::optional<std::string>& passphrase) const {
   const auto folder = endpoint ? mount_ / *endpoint : mount_;
-  const std::string before = passphrase.empty() ? "" : "passphrase " + passphrase + "\n";
-  const int error = File(folder / "ctl", O_WRONLY).write(before + line + "\n");
+  const std::string text = (passphrase ? "passphrase " + *passphrase + "\n" : "") + line + "\n";
+  const int error = File(folder / "ctl", O_WRONLY).write(text);
   if (error == 0) return;
   const auto verb = line.substr(0, line.find(' '));
   std::string why;

@@ -47,9 +47,9 @@ class Tree {
   /// The first endpoint that has a session with this name.
   [[nodiscard]] std::optional<std::string> endpoint_with(const std::string& session) const;
   /// Writes a line, VERB and what follows it, to `ctl` of an endpoint, or of the host. Throws Error with the reason
-  /// that `status` gives. A `passphrase` goes before it.
+  /// that `status` gives. A passphrase goes with it, in the same write.
   void command(const std::string& line, const std::optional<std::string>& endpoint = std::nullopt,
-               const std::string& passphrase = "") const;
+               const std::optional<std::string>& passphrase = std::nullopt) const;
 
  private:
   std::filesystem::path mount_;

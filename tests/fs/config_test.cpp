@@ -49,6 +49,17 @@ TEST_F(ConfigTest, AnEmptyFileGivesTheDefaults) {
   EXPECT_EQ(config.buffer_bytes, std::size_t{1} << 20);
 }
 
+TEST_F(ConfigTest, ProgramsThatMayBeStartedAreBesideTheFile) {
+  EXPECT_EQ(load("").apps_folder, path_.parent_path() / "apps.d");
+  const auto relative = std::filesystem::relative(path_);
+  EXPECT_EQ(Config::load(relative).apps_folder, path_.parent_path() / "apps.d");
+}
+
+TEST_F(ConfigTest, WithoutAFileTheyAreInTheDefaultFolder) {
+  if (std::filesystem::exists(default_config_file())) GTEST_SKIP() << "there is a file";
+  EXPECT_EQ(Config::load(std::nullopt).apps_folder, default_config_file().parent_path() / "apps.d");
+}
+
 TEST_F(ConfigTest, EveryKeyIsRead) {
   const Config config = load(
       "domain = \"Verkstad.net\"\nendpoint = \"laptop@verkstad.net\"\nlisten = \"[::1]:4800\"\nbuffer = \"64KiB\"\n"

@@ -11,6 +11,9 @@
 #include <iterator>
 #include <sstream>
 
+#include "fs/sessionctl/passphrase.hpp"
+#include "fs/sessionctl/travel.hpp"
+
 namespace sessionfs::ctl {
 namespace {
 
@@ -184,6 +187,52 @@ TEST_F(SessionctlTree, CommandsAreOneLine) {
   tree().command("suspend s.b@local", "a@local");
   EXPECT_EQ(read("ctl"), "join TOKEN\n");
   EXPECT_EQ(read("a@local/ctl"), "suspend s.b@local\n");
+}
+
+TEST_F(SessionctlTree, APassphraseGoesInTheSameWrite) {
+  tree().command("load /media/stick", std::nullopt, " open sesame");
+  tree().command("save", "a@local", "p");
+  EXPECT_EQ(read("ctl"), "passphrase  open sesame\nload /media/stick\n");
+  EXPECT_EQ(read("a@local/ctl"), "passphrase p\nsave\n");
+}
+
+TEST_F(SessionctlTree, EndpointsThatComeAndLeave) {
+  load(tree(), "/media/my stick/", std::nullopt);
+  EXPECT_EQ(read("ctl"), "load /media/my stick/\n");
+  write("ctl", "");
+  load(tree(), "stick", "p");
+  EXPECT_EQ(read("ctl"), "passphrase p\nload " + (filesystem::current_path() / "stick").string() + "\n");
+  write("ctl", "");
+  eject(tree(), "sdb1");
+  EXPECT_EQ(read("ctl"), "eject sdb1\n");
+  save(tree(), "a@local", std::nullopt, std::nullopt);
+  EXPECT_EQ(read("a@local/ctl"), "save\n");
+  write("a@local/ctl", "");
+  save(tree(), "a@local", "to", "p");
+  EXPECT_EQ(read("a@local/ctl"), "passphrase p\nsave " + (filesystem::current_path() / "to").string() + "\n");
+}
+
+TEST_F(SessionctlTree, ALoadThatFailsSaysWhatStatusSaysAndNeverThePassphrase) {
+  make_full("ctl");
+  write("status", "mount: /session\nlast error: load: /media/stick: there is no endpoint in it\n");
+  expect_error([&] { load(tree(), "/media/stick", "secret"); }, ENOSPC,
+               "load: /media/stick: there is no endpoint in it");
+  write("status", "mount: /session\n");
+  const auto error = error_of([&] { load(tree(), "/media/stick", "secret"); });
+  EXPECT_STREQ(error.what(), "load: No space left on device");
+}
+
+TEST(SessionctlPaths, WhatNoLineCanHold) {
+  EXPECT_EQ(fault_of_path("/a b/\xc3\xa4"), "");
+  EXPECT_NE(fault_of_path(""), "");
+  EXPECT_NE(fault_of_path("/a\nload /b"), "");
+}
+
+TEST(SessionctlPassphrase, FromOneByteOn) {
+  EXPECT_NO_THROW(check_passphrase("x"));
+  EXPECT_NO_THROW(check_passphrase(std::string(1024, 'x')));
+  for (const auto& bad : {std::string(), std::string(1025, 'x'), std::string("a\nb")})
+    EXPECT_THROW(check_passphrase(bad), Error) << bad.size();
 }
 
 TEST_F(SessionctlTree, ACommandThatFailsSaysWhatStatusSays) {

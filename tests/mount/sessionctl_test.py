@@ -2,8 +2,11 @@
 
 import os
 import re
+import select
 import shutil
+import signal
 import sys
+import termios
 import unittest
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from support import suite  # noqa: E402
 from support.daemon import Daemon, Program, opened, read_exactly, state_word, write_all  # noqa: E402
 from support.keeper import keeper, remove_folder, temporary_folder  # noqa: E402
 from support.local import LISTEN, LocalTestCase  # noqa: E402
-from support.processes import SOON_S, run, wait_until  # noqa: E402
+from support.processes import SOON_S, kill_group, run, start, wait_until  # noqa: E402
 
 DOMAIN = "verkstad.net"
 COLUMNS = ["SESSION", "STATE", "SINCE", "INTERFACE", "LOCAL", "REMOTE", "HELD", "WAITING"]
@@ -27,6 +30,11 @@ while read -r _ _ _ _ place rest; do
 done < /proc/self/mountinfo
 shift
 exec "$@"
+"""
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -63,13 +71,14 @@ class Sessionctl:
 class Usage(Sessionctl, suite.TestCase):
     def test_help_and_version(self):
         text = self.succeeds("--help")
-        for command in ("status", "join", "suspend", "resume", "finish", "rebind"):
+        for command in ("status", "join", "suspend", "resume", "finish", "rebind", "load", "save", "eject", "inspect"):
             self.assertRegex(text, rf"(?m)^  {command} ")
             self.assertIn(f"sessionctl {command}", self.succeeds(command, "--help"))
         self.assertRegex(self.succeeds("--version"), r"^sessionctl [0-9]+\.[0-9]+")
 
     def test_bad_usage(self):
         for arguments in ([], ["jump"], ["--no-such-option", "status"], ["status", "a@local", "b@local"], ["join"],
+                          ["load"], ["load", "a", "b"], ["save"], ["save", "a@b", "c", "d"], ["eject"], ["inspect"],
                           ["finish"], ["suspend", "a", "b"], ["suspend", "--at"], ["status", "--mount"],
                           ["suspend", "a", "\x1b[2J\n"]):
             with self.subTest(arguments=arguments):
@@ -79,6 +88,10 @@ class Usage(Sessionctl, suite.TestCase):
         for word in BAD_WORDS:
             for arguments in (["suspend", word], ["resume", word], ["finish", word], ["rebind", word], ["join", word],
                               ["status", word], ["suspend", "--at", word]):
+                with self.subTest(arguments=arguments):
+                    self.fails(2, ["see sessionctl --help"], *arguments)
+        for path in ("", "a\nload b"):
+            for arguments in (["load", path], ["save", "a@b", path], ["eject", path], ["inspect", path]):
                 with self.subTest(arguments=arguments):
                     self.fails(2, ["see sessionctl --help"], *arguments)
         self.fails(2, ["--mount", "is empty"], "--mount", "", "status")
@@ -275,6 +288,176 @@ class Commands(Sessionctl, LocalTestCase):
         for token in ("nonsense", "x" * 2000, "sns1-", "ä"):
             with self.subTest(token=token[:20]):
                 self.fails(1, ["join: this is no token", "snsd token"], "join", token, mount=self.mount.path)
+
+
+class Terminal:
+    """The program on a terminal of its own, which a test types at."""
+
+    def __init__(self, *arguments):
+        self.terminal, self.slave = os.openpty()
+        self.seen = b""
+        self.was = termios.tcgetattr(self.slave)
+        self.process = start([sys.executable, "-c", TAKE_TERMINAL, program(), *map(str, arguments)], stdin=self.slave,
+                             stdout=self.slave, stderr=self.slave, env=without_mount())
+
+    def wait_for(self, text):
+        """Until the program has said `text`; forgets it and what came before."""
+        def has_come():
+            if select.select([self.terminal], [], [], 0)[0]:
+                self.seen += os.read(self.terminal, 4096)
+            return text.encode() in self.seen
+        wait_until(has_come, f"{text!r} on the terminal, not only {self.seen!r}", SOON_S)
+        before, _, self.seen = self.seen.partition(text.encode())
+        return before.decode(errors="replace")
+
+    def type(self, text):
+        """When the echo is off, so that nothing of it is seen."""
+        wait_until(lambda: not self.echoes(), "the echo is off", SOON_S)
+        os.write(self.terminal, text.encode())
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.slave)[3] & termios.ECHO)
+
+    def is_as_before(self):
+        return termios.tcgetattr(self.slave) == self.was
+
+    def end(self):
+        """The exit status, and all that was said and not waited for."""
+        status = self.process.wait(SOON_S)
+        while select.select([self.terminal], [], [], 0)[0]:
+            self.seen += os.read(self.terminal, 4096)
+        return status, self.seen.decode(errors="replace")
+
+    def close(self):
+        kill_group(self.process)
+        os.close(self.terminal)
+        os.close(self.slave)
+
+
+class Travel(Sessionctl, LocalTestCase):
+    """Endpoints that leave and come."""
+
+    def typed(self, passphrase, *arguments):
+        """The arguments of succeeds() and fails(), with a line of standard input."""
+        return arguments, {"enter": ["bash", "-c", 'printf "%s\\n" "$0" | "$@"', passphrase], "mount": self.mount.path}
+
+    def traveller(self):
+        """An endpoint with a document, and one session with something under way: (endpoint, folder to save it to, its
+        session's name, the peer's session file)."""
+        client, ours, _, theirs = self.pair()
+        (client.path / "report").write_text("of the year", encoding="ascii")
+        with opened(theirs, os.O_WRONLY) as out:
+            write_all(out, b"not read yet")
+            os.fsync(out)
+        return client, Path(self.scratch("saved")), ours.name, theirs
+
+    def goes_on(self, endpoint, session, theirs):
+        self.assertEqual((endpoint.path / "report").read_text(encoding="ascii"), "of the year")
+        with opened(endpoint.sessions / session, os.O_RDWR) as here, opened(theirs, os.O_RDWR) as there:
+            self.assertEqual(read_exactly(here, 12), b"not read yet")
+            write_all(here, b"here again")
+            self.assertEqual(read_exactly(there, 10), b"here again")
+
+    def test_save_and_load(self):
+        client, folder, session, theirs = self.traveller()
+        self.assertEqual(self.succeeds("save", client.name, folder, mount=self.mount.path), "")
+        self.assertFalse(client.path.exists())
+        self.assertEqual((folder / "report").read_text(encoding="ascii"), "of the year")
+        text = self.succeeds("inspect", folder)
+        self.assertIn(f"{folder}/.endpoint: a record of ", text)
+        self.assertIn(f"\nendpoint: {client.name}\n  generation: 1\n", text)
+        self.assertRegex(text, r"\n  key: SHA256:[0-9a-f]{64}\n")
+        self.assertNotIn("PRIVATE", text)
+        row = next(line.split() for line in text.splitlines() if line.startswith(f"  {session} "))
+        self.assertEqual((row[0], row[2], row[-2:]), (session, "s", ["12", "B"]))
+        self.assertEqual(self.succeeds("load", os.path.relpath(folder), mount=self.mount.path), "")
+        self.goes_on(client, session, theirs)
+        self.assertEqual(self.succeeds("inspect", client.path).splitlines()[1:3],
+                         [f"endpoint: {client.name}", "  generation: 2"], "one that is loaded can be looked at, too")
+
+    def test_with_a_passphrase(self):
+        client, folder, session, theirs = self.traveller()
+        arguments, options = self.typed(" open  sesame ", "save", client.name, folder, "--passphrase")
+        self.assertEqual(self.succeeds(*arguments, **options), "")
+        self.assertFalse(client.path.exists())
+        self.fails(1, ["load: ", str(folder), "sealed", "add --passphrase"], "load", folder, mount=self.mount.path)
+        arguments, options = self.typed("open barley", "load", folder, "--passphrase")
+        self.fails(1, ["load: ", str(folder), "does not open with this passphrase"], *arguments, **options)
+        for passphrase, why in (("", "standard input holds no passphrase"), ("x" * 1025, "is too long")):
+            arguments, options = self.typed(passphrase, "load", folder, "--passphrase")
+            self.fails(1, [why, "1 to 1024 bytes"], *arguments, **options)
+        text = self.succeeds("inspect", folder)
+        self.assertRegex(text, rf"^{re.escape(str(folder))}/\.endpoint: a sealed record of [^\n]*--passphrase[^\n]*\n$")
+        arguments, options = self.typed("open barley", "inspect", folder, "--passphrase")
+        self.fails(1, ["does not open with this passphrase"], *arguments, **options)
+        arguments, options = self.typed(" open  sesame ", "inspect", folder, "--passphrase")
+        self.assertIn(f"\nendpoint: {client.name}\n", self.succeeds(*arguments, **options))
+        arguments, options = self.typed(" open  sesame ", "load", folder, "--passphrase")
+        self.assertEqual(self.succeeds(*arguments, **options), "")
+        self.goes_on(client, session, theirs)
+
+    def terminal(self, *arguments):
+        terminal = Terminal("--mount", self.mount.path, *arguments)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def test_on_a_terminal(self):
+        client, folder, session, theirs = self.traveller()
+        terminal = self.terminal("save", client.name, folder, "--passphrase")
+        terminal.wait_for(f"passphrase of {client.name}: ")
+        terminal.type("open sesame\n")
+        terminal.wait_for(f"passphrase of {client.name}, again: ")
+        terminal.type("open sesame\n")
+        self.assertNotIn("sesame", terminal.wait_for(f"saving {client.name} to "))
+        status, rest = terminal.end()
+        self.assertEqual((status, terminal.is_as_before()), (0, True), rest)
+        self.assertTrue(rest.endswith(" ...\r\x1b[K"), repr(rest))
+        terminal = self.terminal("load", folder)
+        terminal.wait_for("loading ")
+        terminal.wait_for(f"passphrase of {folder}: ")
+        terminal.type("open sesame\n")
+        status, rest = terminal.end()
+        self.assertEqual((status, terminal.is_as_before()), (0, True), rest)
+        self.goes_on(client, session, theirs)
+
+    def test_two_passphrases_that_differ(self):
+        client = self.endpoint()
+        terminal = self.terminal("save", client.name, self.scratch("saved"), "--passphrase")
+        for prompt in (": ", ", again: "):
+            terminal.wait_for(f"passphrase of {client.name}{prompt}")
+            terminal.type(f"it is {prompt}\n")
+        status, rest = terminal.end()
+        self.assertEqual((status, terminal.is_as_before(), client.path.exists()), (1, True, True))
+        self.assertIn("the two passphrases are not the same", rest)
+
+    def test_a_terminal_is_given_back_on_signals(self):
+        client = self.endpoint()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            terminal = self.terminal("save", client.name, self.scratch("saved"), "--passphrase")
+            terminal.wait_for("passphrase of ")
+            terminal.type("half of it")
+            if number == signal.SIGINT:
+                terminal.type("\x03")
+            else:
+                terminal.process.send_signal(number)
+            status, rest = terminal.end()
+            self.assertEqual((status, terminal.is_as_before()), (-number, True), rest)
+            self.assertNotIn("half", rest)
+        self.assertTrue(client.path.exists())
+
+    def test_what_cannot_be_saved_or_loaded(self):
+        default = re.search(r"(?m)^default endpoint: (.*)$", self.mount.status()).group(1)
+        self.fails(1, [f"{default}: save: "], "save", default, self.scratch("saved"), mount=self.mount.path)
+        self.fails(1, ["nobody@local does not reside on this host"], "save", "nobody@local", mount=self.mount.path)
+        client = self.endpoint()
+        self.fails(1, [f"{client.name}: save: "], "save", client.name, mount=self.mount.path)
+        self.assertTrue(client.path.exists(), "it lives on no stick")
+        folder = self.scratch("empty")
+        os.mkdir(folder)
+        self.fails(1, [f"load: {folder}: there is no endpoint in it"], "load", folder, mount=self.mount.path)
+        self.fails(1, ["load: ", "/nowhere"], "load", "/nowhere", mount=self.mount.path)
+        self.fails(1, [f"{folder}: holds no record"], "inspect", folder)
+        self.fails(1, ["eject: "], "eject", "nix0", mount=self.mount.path)
 
 
 class Mounts(Sessionctl, LocalTestCase):
