@@ -81,7 +81,7 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
                   },
               .arrived = [this](const Resident& resident) { applications_.start_for(resident.name, resident.storage); },
           }),
-      media_(io, options.state / media_name,
+      media_(io, media_root,
              {
                  .came = [this](const std::filesystem::path& root) { travel_.medium_came(root); },
                  .went = [this](const std::filesystem::path& root) { travel_.medium_went(root); },

@@ -36,6 +36,9 @@ inline constexpr int settle_ms = 3000;
 /// Name servers are told of a change of addresses no sooner than this after the one before.
 inline constexpr Duration names_pause = std::chrono::milliseconds(100);
 
+/// Where the daemon mounts media that nobody else does, and the unit does with systemd (udev-rules/).
+inline constexpr const char* media_root = "/run/sessionfs/media";
+
 struct DaemonOptions {
   std::string mountpoint;
   std::vector<std::string> mount_options;

@@ -1,12 +1,16 @@
 #include "fs/media.hpp"
 
-#include <libudev.h>
 #include <spdlog/spdlog.h>
-#include <sys/sysmacros.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
+#include <string_view>
 #include <utility>
 
 #include "fs/child.hpp"
@@ -15,163 +19,235 @@
 namespace sessionfs::fs {
 namespace {
 
-using UdevDevice = std::unique_ptr<udev_device, udev_device* (*)(udev_device*)>;
+namespace asio = boost::asio;
 
-// While systemd runs, its units mount.
-constexpr const char* systemd_folder = "/run/systemd/system";
-constexpr const char* mount_options = "nosuid,nodev,noexec";
-// What is on a slow stick may take long to be written; who waits for it can take it out.
-constexpr std::chrono::hours sync_limit{24};
+constexpr ::mode_t medium_folder_mode = 0755;  // below it the medium's own modes count
 
-bool mounts_itself() {
-  std::error_code failed;
-  return ::geteuid() == 0 && !std::filesystem::exists(systemd_folder, failed);
+template <class... Cases>
+struct MediaCases : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+MediaCases(Cases...) -> MediaCases<Cases...>;
+
+MediaSettings media_settings(const std::filesystem::path& mount_root, bool may_mount) {
+  // As sd_booted(3) says it.
+  const bool systemd = ::access("/run/systemd/system", F_OK) == 0;
+  return {mount_root, may_mount && ::geteuid() == 0 && !systemd, ::geteuid(), ::getegid()};
 }
 
-std::string text_or_empty(const char* text) { return text != nullptr ? text : ""; }
+bool is_in_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path == nullptr ? "" : path;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find(':'), rest.size());
+    if (::access((std::string(rest.substr(0, end)) + "/" + program).c_str(), X_OK) == 0) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
 
-Device device_of(udev_device* device) {
-  const auto property = [&](const char* name) { return text_or_empty(udev_device_get_property_value(device, name)); };
-  Device found;
-  const dev_t number = udev_device_get_devnum(device);
-  found.number = {major(number), minor(number)};
-  found.node = text_or_empty(udev_device_get_devnode(device));
-  // The parent belongs to its child.
-  if (udev_device* disk = udev_device_get_parent_with_subsystem_devtype(device, "block", "disk"))
-    found.disk = text_or_empty(udev_device_get_devnode(disk));
-  if (property("ID_FS_USAGE") != "filesystem") return found;
-  found.type = property("ID_FS_TYPE");
-  found.uuid = property("ID_FS_UUID");
-  found.label = property("ID_FS_LABEL");
-  return found;
+// A folder that is there already, or a mount point, will do: nothing looks inside.
+int make_folder(const std::filesystem::path& folder) {
+  if (::mkdir(folder.c_str(), medium_folder_mode) == 0)
+    return ::chmod(folder.c_str(), medium_folder_mode) == 0 ? 0 : errno;
+  return errno == EEXIST ? 0 : errno;
+}
+
+std::string word(const std::string& text) {
+  constexpr std::string_view octal = "01234567";
+  if (text.empty()) return "-";
+  std::string escaped;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > ' ' && byte != 0x7f && c != '\\') {
+      escaped += c;
+    } else {
+      escaped += '\\';
+      escaped += octal.at(byte >> 6U);
+      escaped += octal.at((byte >> 3U) & 7U);
+      escaped += octal.at(byte & 7U);
+    }
+  }
+  return escaped;
 }
 
 }  // namespace
 
-Media::Media(boost::asio::io_context& io, const std::filesystem::path& mounts_root, Hooks hooks)
-    : io_(io),
-      hooks_(std::move(hooks)),
-      table_(mounts_itself() ? mounts_root : std::filesystem::path()),
-      udev_(udev_new(), udev_unref),
-      monitor_(nullptr, udev_monitor_unref),
-      events_(io) {}
+Media::Media(asio::io_context& io, const std::filesystem::path& mount_root, Hooks hooks, bool may_mount)
+    : io_(io), mount_root_(mount_root), hooks_(std::move(hooks)), state_(media_settings(mount_root, may_mount)) {}
 
-Media::~Media() {
-  // The descriptor is the monitor's.
-  if (events_.is_open()) (void)events_.release();
-}
+Media::~Media() { *ended_ = true; }
 
 void Media::start() {
-  if (udev_) monitor_.reset(udev_monitor_new_from_netlink(udev_.get(), "udev"));
-  if (!monitor_ || udev_monitor_filter_add_match_subsystem_devtype(monitor_.get(), "block", nullptr) < 0 ||
-      udev_monitor_filter_add_match_tag(monitor_.get(), medium_tag) < 0 ||
-      udev_monitor_enable_receiving(monitor_.get()) < 0) {
-    monitor_.reset();
-    return spdlog::info("sticks are not noticed: udev cannot be asked");
+  try {
+    mounts_.emplace(io_, [this] {
+      read_table();
+      act();
+    });
+    devices_.emplace(io_, UdevWatch::Hooks{.present =
+                                               [this](const MediumDevice& device, bool added) {
+                                                 read_table();
+                                                 state_.handle_device(device, added);
+                                                 act();
+                                               },
+                                           .gone =
+                                               [this](const std::string& node) {
+                                                 read_table();
+                                                 state_.handle_removed(node);
+                                                 act();
+                                               },
+                                           .lost = [this] { read_devices(); }});
+  } catch (const std::exception& error) {
+    spdlog::info("sticks that are plugged in are not noticed: {}", error.what());
+    return;
   }
-  events_.assign(udev_monitor_get_fd(monitor_.get()));
-  wait();
-  mounts_ = std::make_unique<MountWatch>(io_, [this](const auto& table) { perform(table_.mounted(table)); });
-  perform(table_.mounted(MountWatch::read()));
-  const std::unique_ptr<udev_enumerate, udev_enumerate* (*)(udev_enumerate*)> present(udev_enumerate_new(udev_.get()),
-                                                                                      udev_enumerate_unref);
-  if (!present) return;
-  udev_enumerate_add_match_subsystem(present.get(), "block");
-  udev_enumerate_add_match_tag(present.get(), medium_tag);
-  udev_enumerate_scan_devices(present.get());
-  for (auto* entry = udev_enumerate_get_list_entry(present.get()); entry != nullptr;
-       entry = udev_list_entry_get_next(entry)) {
-    const UdevDevice device(udev_device_new_from_syspath(udev_.get(), udev_list_entry_get_name(entry)),
-                            udev_device_unref);
-    if (device) perform(table_.device_is_there(device_of(device.get())));
-  }
+  if (::access("/run/udev/control", F_OK) != 0)
+    spdlog::info("sticks that are plugged in are not noticed as long as udev does not run");
+  read_devices();
+  state_.handle_all_told();
+  act();
 }
 
-void Media::wait() {
-  events_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (error) return;
-    // Not blocking: null when there is no more.
-    for (;;) {
-      const UdevDevice device(udev_monitor_receive_device(monitor_.get()), udev_device_unref);
-      if (!device) break;
-      take(device.get());
-    }
-    wait();
-  });
+// With what has changed since, without an event.
+void Media::read_devices() {
+  read_table();
+  const auto devices = devices_->all();
+  for (const auto& known : state_.all())
+    if (std::ranges::find(devices, known.device.node, &MediumDevice::node) == devices.end())
+      state_.handle_removed(known.device.node);
+  for (const auto& device : devices) state_.handle_device(device, false);
+  act();
 }
 
-void Media::take(udev_device* device) {
-  const std::string action = text_or_empty(udev_device_get_action(device));
-  const Device told = device_of(device);
-  perform(action == "remove" ? table_.device_is_gone(told.number) : table_.device_is_there(told));
-}
-
-void Media::perform(const std::vector<MediaAction>& actions) {
-  for (const auto& action : actions) {
-    switch (action.kind) {
-      case MediaAction::Kind::mount:
-        mount(action);
-        break;
-      case MediaAction::Kind::let_go:
-        let_go(action.root);
-        break;
-      case MediaAction::Kind::came:
-        hooks_.came(action.root);
-        break;
-      case MediaAction::Kind::went:
-        hooks_.went(action.root);
-        break;
-      case MediaAction::Kind::complain:
-        spdlog::warn("{}", action.why);
-        break;
-    }
+void Media::read_table() {
+  try {
+    state_.handle_table(read_mount_table());
+  } catch (const std::exception& error) {
+    spdlog::warn("what is mounted cannot be read: {}", error.what());
   }
 }
 
-void Media::mount(const MediaAction& action) {
-  const DeviceNumber number = action.device.number;
-  const auto ended = [this, number](int status, const std::string& said) {
-    perform(table_.mount_ended(number, status == 0, said));
-  };
-  std::error_code failed;
-  std::filesystem::create_directories(action.root, failed);
-  if (failed) return ended(1, action.root.string() + ": " + failed.message());
-  run_child(io_,
-            {"mount", "-t", action.device.type, "-o", mount_options, "--", action.device.node, action.root.string()},
-            mount_limit, ended);
+// --- What MediaState says ------------------------------------------------------------------------------------------
+
+void Media::act() {
+  if (std::exchange(acting_, true)) return;  // a hook has asked for more: the loop below gets to it
+  const auto ended = ended_;
+  while (const auto action = state_.poll_action()) {
+    std::visit(MediaCases{
+                   [&](const MountMedium& what) { mount(what, 0); },
+                   [&](const UnmountMedium& what) { unmount(what); },
+                   [&](const LetGoMedium& what) {
+                     run({"umount", "--lazy", "--no-canonicalize", "--internal-only", "--", what.folder.string()},
+                         mount_limit_min,
+                         [this, folder = what.folder](bool, const std::string&) { state_.handle_let_go(folder); });
+                   },
+                   [&](const RemoveMediumFolder& what) { ::rmdir(what.folder.c_str()); },
+                   [&](const SyncMedium& what) {
+                     run({"sync", "--file-system", "--", what.root.string()}, sync_limit_min,
+                         [this, turn = what.turn](bool success, const std::string& said) {
+                           state_.handle_synced(turn, success, said);
+                         });
+                   },
+                   [&](const MediumCame& what) { hooks_.came(what.root); },
+                   [&](const MediumWent& what) { hooks_.went(what.root); },
+                   [&](const MediumEjected& what) { end_eject(what); },
+                   [&](const MediaWords& what) {
+                     spdlog::log(what.warning ? spdlog::level::warn : spdlog::level::info, "{}", what.text);
+                   },
+               },
+               *action);
+    if (*ended) return;
+  }
+  acting_ = false;
 }
 
-void Media::let_go(const std::filesystem::path& root) {
-  run_child(io_, {"umount", "--lazy", "--", root.string()}, mount_limit, [root](int, const std::string&) {
-    std::error_code ignored;
-    std::filesystem::remove(root, ignored);
-  });
-}
-
-void Media::eject(const Medium& medium, Done done) {
-  const Device device = medium.device;
-  if (medium.state != Medium::State::mounted)
-    return done(medium.state == Medium::State::ejected ? 0 : ENXIO, device.node + ": is not mounted");
-  const auto root = medium.root;
-  run_child(io_, {"sync", "--file-system", "--", root.string()}, sync_limit,
-            [this, device, root, done = std::move(done)](int status, const std::string& said) {
-              if (status != 0) return done(EIO, device.node + ": cannot be written to: " + said);
-              unmount(device.number, device, root, done);
+// Runs it, and then what follows from it, with the mount table of that time.
+void Media::run(std::vector<std::string> command, std::chrono::milliseconds limit,
+                std::function<void(bool, const std::string&)> done) {
+  run_child(io_, std::move(command), limit,
+            [this, ended = ended_, done = std::move(done)](int status, const std::string& said) {
+              if (*ended) return;
+              read_table();
+              done(status == 0, said.empty() ? "it ended with status " + std::to_string(status) : said);
+              act();
             });
 }
 
-void Media::unmount(const DeviceNumber& number, const Device& device, const std::filesystem::path& root, Done done) {
-  // What a desktop has mounted for a user, its own program unmounts for him.
-  std::vector<std::string> command{"umount", "--", root.string()};
-  if (::geteuid() != 0) command = {"udisksctl", "unmount", "--no-user-interaction", "--block-device", device.node};
-  run_child(io_, std::move(command), mount_limit,
-            [this, number, node = device.node, root, done = std::move(done)](int status, const std::string& said) {
-              if (status != 0) return done(EBUSY, node + ": is in use and cannot be unmounted: " + said);
-              table_.ejected(number);
-              std::error_code ignored;
-              if (std::filesystem::is_empty(root, ignored)) std::filesystem::remove(root, ignored);
-              done(0, "");
-            });
+void Media::mount(const MountMedium& what, std::size_t attempt) {
+  int error = make_folder(mount_root_);
+  if (error == ENOENT) error = make_folder(mount_root_.parent_path()) != 0 ? error : make_folder(mount_root_);
+  if (error == 0) error = make_folder(what.folder);
+  if (error != 0) {
+    asio::post(io_, [this, ended = ended_, folder = what.folder, error] {
+      if (*ended) return;
+      state_.handle_mounted(folder, false, folder.string() + ": " + std::strerror(error));
+      act();
+    });
+    return;
+  }
+  run({"mount", "-t", what.types.at(attempt), "-o", what.options, "--", what.node, what.folder.string()},
+      mount_limit_min, [this, what, attempt](bool success, const std::string& said) {
+        const bool unknown = !success && said.find("unknown filesystem type") != std::string::npos;
+        if (unknown && attempt + 1 < what.types.size()) return mount(what, attempt + 1);
+        state_.handle_mounted(what.folder, success, said);
+      });
+}
+
+void Media::unmount(const UnmountMedium& what) {
+  std::vector<std::string> command{"umount", "--", what.root.string()};
+  if (::geteuid() != 0 && is_in_path("udisksctl")) command = {"udisksctl", "unmount", "--block-device", what.node};
+  run(std::move(command), mount_limit_min, [this, turn = what.turn](bool success, const std::string& said) {
+    state_.handle_unmounted(turn, success, said);
+  });
+}
+
+// --- Ejecting ------------------------------------------------------------------------------------------------------
+
+void Media::eject(const std::string& what, Done done) {
+  const auto found = find(what);
+  if (found.error != 0) {
+    asio::post(io_, [done = std::move(done), found] { done(found.error, found.why); });
+    return;
+  }
+  std::vector<std::string> nodes;
+  nodes.reserve(found.media.size());
+  for (const auto& each : found.media) nodes.push_back(each.device.node);
+  std::ranges::reverse(nodes);
+  eject_next(std::move(nodes), done);
+}
+
+void Media::eject_next(std::vector<std::string> nodes, const Done& done) {
+  const std::string node = nodes.back();
+  nodes.pop_back();
+  ejecting_.emplace(++last_ticket_, [this, nodes = std::move(nodes), done](int error, const std::string& why) {
+    if (error != 0 || nodes.empty()) return done(error, why);
+    eject_next(nodes, done);
+  });
+  state_.begin_eject(node, last_ticket_);
+  act();
+}
+
+void Media::end_eject(const MediumEjected& ejected) {
+  const auto found = ejecting_.find(ejected.ticket);
+  if (found == ejecting_.end()) return;
+  const Done done = std::move(found->second);
+  ejecting_.erase(found);
+  asio::post(io_, [ended = ended_, done, ejected] {
+    if (!*ended) done(ejected.error, ejected.why);
+  });
+}
+
+std::vector<std::string> Media::text() const {
+  std::vector<std::string> lines;
+  for (const auto& each : state_.all()) {
+    std::string line = word(each.device.node) + " " + word(each.device.label) + " " + word(each.device.uuid) + " " +
+                       word(each.device.type) + " " + word(each.root.string()) + " ";
+    line += name_of(each.state);
+    if (!each.why.empty()) line += ": " + one_line(each.why);
+    lines.push_back(std::move(line));
+  }
+  return lines;
 }
 
 }  // namespace sessionfs::fs

@@ -68,19 +68,19 @@ void Operations::save(fuse_req_t req, Resident& resident, std::string_view folde
   travel_.save(resident, target, passphrase, done);
 }
 
+// What lives on it is saved first; then it must still be there.
 void Operations::eject(fuse_req_t req, std::string_view what, std::size_t size) {
   const auto done = tell_later(req, size, [this] { return &last_error_; });
-  const Medium* medium = media_.find(what);
-  if (medium == nullptr)
-    return done(ENODEV,
-                "eject: " + one_line(std::string(what)) + ": is no stick that is here; status shows those there are");
-  const std::string node = medium->device.node;
-  travel_.save_all_on(medium->root, [this, done, node](int error, const std::string& why) {
-    if (error != 0) return done(error, "eject: " + why);
-    const Medium* still = media_.find(node);
-    if (still == nullptr) return done(ENODEV, "eject: " + node + ": was taken out meanwhile");
-    media_.eject(
-        *still, [done](int failed, const std::string& reason) { done(failed, failed == 0 ? "" : "eject: " + reason); });
+  const auto tell = [done](int error, const std::string& why) { done(error, error == 0 ? "" : "eject: " + why); };
+  const std::string name(what);
+  const auto found = media_.find(name);
+  if (found.error != 0) return tell(found.error, found.why);
+  std::vector<std::filesystem::path> roots;
+  for (const auto& medium : found.media)
+    if (!medium.root.empty()) roots.push_back(medium.root);
+  travel_.save_all_on(roots, [this, tell, name](int error, const std::string& why) {
+    if (error != 0) return tell(error, why);
+    media_.eject(name, tell);
   });
 }
 

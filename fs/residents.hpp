@@ -43,7 +43,6 @@ namespace sessionfs::fs {
 // In the state directory.
 inline constexpr const char* endpoints_name = "endpoints";
 inline constexpr const char* creating_name = "creating";
-inline constexpr const char* media_name = "media";  // where the daemon mounts sticks
 inline constexpr const char* residences_name = "residences";
 inline constexpr const char* record_name = ".endpoint";
 inline constexpr const char* removed_name = ".removed";

@@ -54,9 +54,9 @@ class Travel {
   /// storage that it was loaded from. With a `passphrase` its record is sealed. EBUSY: the default endpoint, or one
   /// that is on its way already. What fails leaves it here, as it was.
   void save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase, Done done);
-  /// Saves all endpoints whose documents are below `root` to where they are; one after the other, up to the first that
+  /// Saves all endpoints whose documents are below one of `roots` to where they are; one after the other, up to the first that
   /// cannot be saved.
-  void save_all_on(const std::filesystem::path& root, const Done& done);
+  void save_all_on(const std::vector<std::filesystem::path>& roots, const Done& done);
 
   /// Loads the endpoint in `folder`, or all those in its folders. ENOENT: there is none. EEXIST: it resides here.
   /// ENOKEY: its record is sealed and no passphrase is given; EKEYREJECTED: it is the wrong one, or the name belongs to

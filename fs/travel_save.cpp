@@ -145,10 +145,14 @@ void Travel::end_saving(const std::shared_ptr<Saving>& saving, int error, const 
   runtime_.pump();
 }
 
-void Travel::save_all_on(const std::filesystem::path& root, const Done& done) {
+void Travel::save_all_on(const std::vector<std::filesystem::path>& roots, const Done& done) {
   std::vector<EndpointName> names;
-  for (const auto& [name, resident] : residents_.all())
-    if (std::ranges::mismatch(root, resident.storage).in1 == root.end()) names.push_back(name);
+  for (const auto& [name, resident] : residents_.all()) {
+    const auto holds_it = [&storage = resident.storage](const auto& root) {
+      return std::ranges::mismatch(root, storage).in1 == root.end();
+    };
+    if (std::ranges::any_of(roots, holds_it)) names.push_back(name);
+  }
   save_next(std::move(names), done);
 }
 

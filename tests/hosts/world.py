@@ -66,7 +66,7 @@ class Host:
 
     def enter(self, *command):
         if self.usb:
-            return self.usb.enter(*command)
+            return [*self.usb.enter(), *command]
         return ["nsenter", f"--net=/run/netns/{self.namespace}", "--", *command]
 
     def run(self, *command):
@@ -232,7 +232,7 @@ class World:
                 keeper.drop("mount", str(host.daemon.mountpoint))
         for host in self.hosts:
             if host.usb:
-                host.usb.end()
+                host.usb.close()
         for mount in reversed(mounts_below(self.folder)):
             unmount(mount)
         unmount(self.folder)

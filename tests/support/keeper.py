@@ -1,4 +1,4 @@
-"""Clears away what the tests make (processes, mounts, namespaces, folders), however the tests end.
+"""Clears away what the tests make (processes, mounts, namespaces, loop devices, folders), however the tests end.
 
 The keeper is a process of its own, apart from the tests' process tree. It is told through a pipe what is made. When
 the pipe closes, because the tests are over or were killed, or when their time is up, it clears everything away.
@@ -59,6 +59,16 @@ def unmount(path):
             quietly("fusermount3", "-uz", path)
 
 
+def loop_holds(node, path):
+    """Whether the loop device shows this file; it may be another one's by now."""
+    try:
+        with open(f"/sys/block/{os.path.basename(node)}/loop/backing_file", encoding="utf-8",
+                  errors="surrogateescape") as file:
+            return file.read().rstrip("\n").removesuffix(" (deleted)") == path
+    except OSError:
+        return False
+
+
 class _Cleaner:
     """The keeper's side: what is there, and how it goes."""
 
@@ -94,9 +104,16 @@ class _Cleaner:
                 unmount(inner)
         for path in self.things["mount"]:
             unmount(path)
-        for device in self.things["loop"]:
-            quietly("losetup", "--detach", device)
         left = [path for path in self.things["mount"] if mounted(path)]
+        for thing in self.things["loop"]:
+            node, path = thing.split(" ", 1)
+            if loop_holds(node, path):
+                quietly("losetup", "--detach", node)
+            end = time.monotonic() + CLEANING_LIMIT_S
+            while loop_holds(node, path) and time.monotonic() < end:  # its last user may be on its way out
+                time.sleep(0.05)
+            if loop_holds(node, path):
+                left.append(thing)
         for namespace in self.things["netns"]:
             quietly("ip", "netns", "del", namespace)
             if os.path.exists(f"/run/netns/{namespace}"):
