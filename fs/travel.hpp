@@ -54,8 +54,8 @@ class Travel {
   /// storage that it was loaded from. With a `passphrase` its record is sealed. EBUSY: the default endpoint, or one
   /// that is on its way already. What fails leaves it here, as it was.
   void save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase, Done done);
-  /// Saves all endpoints whose documents are below one of `roots` to where they are; one after the other, up to the first that
-  /// cannot be saved.
+  /// Saves all endpoints whose documents are below one of `roots` to where they are; one after the other, up to the
+  /// first that cannot be saved.
   void save_all_on(const std::vector<std::filesystem::path>& roots, const Done& done);
 
   /// Loads the endpoint in `folder`, or all those in its folders. ENOENT: there is none. EEXIST: it resides here.

@@ -1,5 +1,6 @@
 """scripts/demo goes through all its steps."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,13 @@ class Demo(suite.TestCase):
     limit_s = LIMIT_S + 60
 
     def test_all_steps(self):
-        done = run([str(SCRIPT)], LIMIT_S)
+        self.goes_through()
+
+    def test_all_steps_in_cpp(self):
+        self.goes_through("--programs", os.environ["EXAMPLES"])
+
+    def goes_through(self, *options):
+        done = run([str(SCRIPT), *options], LIMIT_S)
         self.assertEqual(done.status, 0, done)
         steps = [int(number) for number in re.findall(r"^ ?(\d+)\. ", done.out, re.MULTILINE)]
         self.assertEqual(steps, list(range(1, 11)), done)
