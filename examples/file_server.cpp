@@ -47,9 +47,7 @@ class Service {
   }
 
  private:
-  void step() try {
-    kind_ == "request" ? request() : send();
-  } catch (const std::system_error& error) {
+  void step() try { kind_ == "request" ? request() : send(); } catch (const std::system_error& error) {
     endpoint_.after(error);
   }
 

@@ -15,39 +15,22 @@
 
 #include "fs/child.hpp"
 #include "fs/files.hpp"
+#include "fs/places.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
 constexpr std::string_view state_prefix = ".state.";
-constexpr int max_links = 40;  // as the kernel has it
 
 bool is_application_name(std::string_view name) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
   return !name.empty() && name.size() <= max_application_bytes && std::ranges::all_of(name, fits);
 }
 
-bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder) {
-  return std::ranges::mismatch(folder, path).in1 == folder.end();
-}
-
 std::string fault_of_owner(const struct stat& st) {
   if (st.st_uid != ::geteuid() && st.st_uid != 0) return "belongs to another user; make it your own with chown";
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) return "can be written by others; take that away with chmod go-w";
   return "";
-}
-
-// Whether `path` or what it links to lies below `mountpoint`, without a look at anything there.
-bool leads_into(std::filesystem::path path, const std::filesystem::path& mountpoint) {
-  for (int links = 0; links < max_links; ++links) {
-    path = path.lexically_normal();
-    if (is_below(path, mountpoint)) return true;
-    std::error_code is_none;
-    const auto target = std::filesystem::read_symlink(path, is_none);
-    if (is_none) return false;
-    path = path.parent_path() / target;
-  }
-  return false;
 }
 
 struct StateFolder {

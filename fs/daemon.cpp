@@ -31,6 +31,13 @@ std::filesystem::path made(const std::filesystem::path& folder) {
   return folder;
 }
 
+// A mount that is dead cannot be looked at; it is told of when it is mounted over.
+std::filesystem::path without_links(const std::string& mountpoint) {
+  std::error_code failed;
+  auto place = std::filesystem::weakly_canonical(mountpoint, failed);
+  return failed ? std::filesystem::path(mountpoint) : place;
+}
+
 }  // namespace
 
 class Daemon::Lock {
@@ -87,7 +94,8 @@ Daemon::Daemon(asio::io_context& io, const Config& config, const DaemonOptions& 
                  .went = [this](const std::filesystem::path& root) { travel_.medium_went(root); },
              }),
       applications_(io, config.apps_folder, options.mountpoint),
-      operations_(io, runtime_, residents_, names_, *peers_, paths_, documents_, travel_, media_) {
+      operations_(io, runtime_, residents_, names_, *peers_, paths_, documents_, travel_, media_,
+                  without_links(options.mountpoint)) {
   connect_parts(config);
   runtime_.host().set_silence_limits(config.silence_limits);
   names_.start(listener_->port(), options.mountpoint);

@@ -82,9 +82,13 @@ class Asking final : public HandoffEnd {
 
   void start(boost::asio::io_context& io, const TlsIdentity& identity, std::vector<Way> ways) {
     begin(dial(io, identity, identity.name(), std::move(ways), this));
-    expire_after(handoff_answer_limit);
+    expire_after(handoff_reach_limit);
   }
-  void on_ready(const EndpointName&) override { send(Handoff{protocol_version, generation_}); }
+  void on_ready(const EndpointName&) override {
+    is_reached_ = true;
+    send(Handoff{protocol_version, generation_});
+    expire_after(handoff_stall_limit);
+  }
 
  private:
   bool handle(const FrameReader::Event& event) override {
@@ -126,6 +130,7 @@ class Asking final : public HandoffEnd {
   void fail(std::string why) override {
     end(false);
     HandoffAnswer answer;
+    answer.kind = is_reached_ ? HandoffAnswer::Kind::broken : HandoffAnswer::Kind::unreachable;
     answer.why = std::move(why);
     tell(std::move(answer));
   }
@@ -137,6 +142,7 @@ class Asking final : public HandoffEnd {
   std::function<void(HandoffAnswer)> done_;
   std::string record_;
   std::size_t size_ = 0;
+  bool is_reached_ = false;
 };
 
 class Giving final : public HandoffEnd {

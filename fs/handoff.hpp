@@ -16,17 +16,23 @@
 
 namespace sessionfs::fs {
 
-/// To find the former residence and to hear its answer. Who does not answer in time cannot be reached.
-inline constexpr std::chrono::milliseconds handoff_answer_limit{4000};
-/// Once the record flows: without a byte, or without the word that it is stored.
+/// To find the former residence, and its proof of its name. Who does not answer in time cannot be reached.
+inline constexpr std::chrono::milliseconds handoff_reach_limit{4000};
+/// Once it is reached: without an answer (it may have much to write down), without a byte of the record, or without the
+/// word that it is stored.
 inline constexpr std::chrono::milliseconds handoff_stall_limit{10000};
 
 struct HandoffAnswer {
-  enum class Kind : std::uint8_t { record, denied, unreachable };
+  enum class Kind : std::uint8_t {
+    record,
+    denied,
+    unreachable,
+    broken,  // it was reached, and may have a later state, which has not come whole
+  };
   Kind kind = Kind::unreachable;
   std::string record;      // encoded
   HandoffDenial denial{};  // of `denied`
-  std::string why;         // of `unreachable`, for people
+  std::string why;         // of `unreachable` and `broken`, for people
   /// Of `record`: tells the former residence that it is stored; to be called once. When all copies of it are gone and
   /// none was called, the former residence knows that it is not taken.
   std::function<void()> taken;

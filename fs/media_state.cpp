@@ -302,7 +302,7 @@ void MediaState::mount(Known& medium) {
   for (const auto name : type.mounted_as)
     if (!name.empty()) action.types.emplace_back(name);
   if (!type.owners)
-    action.options += ",uid=" + std::to_string(settings_.uid) + ",gid=" + std::to_string(settings_.gid) + ",umask=0022";
+    action.options += ",uid=" + std::to_string(settings_.uid) + ",gid=" + std::to_string(settings_.gid) + ",umask=0077";
   if (!type.options.empty()) action.options.append(",").append(type.options);
   medium.state = MediumState::mounting;
   act(std::move(action));

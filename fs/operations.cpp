@@ -22,7 +22,8 @@ struct Operations::Pending {
 };
 
 Operations::Operations(boost::asio::io_context& io, Runtime& runtime, Residents& residents, Names& names, Peers& peers,
-                       Paths& paths, Documents& documents, Travel& travel, Media& media)
+                       Paths& paths, Documents& documents, Travel& travel, Media& media,
+                       std::filesystem::path own_mount)
     : runtime_(runtime),
       residents_(residents),
       names_(names),
@@ -31,6 +32,7 @@ Operations::Operations(boost::asio::io_context& io, Runtime& runtime, Residents&
       documents_(documents),
       travel_(travel),
       media_(media),
+      own_mount_(std::move(own_mount)),
       walkers_(io, walker_hooks()) {
   clock_gettime(CLOCK_REALTIME, &started_);
 }

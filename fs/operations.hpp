@@ -31,7 +31,7 @@ inline constexpr Duration record_lifetime = std::chrono::seconds(2);
 class Operations {
  public:
   Operations(boost::asio::io_context& io, Runtime& runtime, Residents& residents, Names& names, Peers& peers,
-             Paths& paths, Documents& documents, Travel& travel, Media& media);
+             Paths& paths, Documents& documents, Travel& travel, Media& media, std::filesystem::path own_mount);
 
   /// For fuse_session_new(), with `this` as user data.
   static const fuse_lowlevel_ops& table();
@@ -148,6 +148,7 @@ class Operations {
   Documents& documents_;
   Travel& travel_;
   Media& media_;
+  std::filesystem::path own_mount_;  // without symbolic links
   Walkers walkers_;
   struct Record {
     std::shared_ptr<const std::string> record;

@@ -84,6 +84,7 @@ void Operations::create_service(fuse_req_t req, Resident& resident, const std::s
     runtime_.pump();
   };
   if (there) return done(0);
+  walkers_.changes(resident.serial);
   residents_.add_service(resident, name, done);
 }
 
@@ -116,6 +117,7 @@ bool Operations::try_accept(fuse_req_t req, ServiceNode& node, OpenFile& file, s
     }
     file.name_of = runtime_.host().accept(*endpoint, node.name);
     if (!file.name_of) return false;
+    walkers_.changes(node.endpoint);
     runtime_.store_changes();
     file.name_left = file.name_of->file_name() + "\n";
   }

@@ -135,6 +135,10 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
     note_walk(req, inode, fi->flags);
     const auto when = record_view ? Snapshot::at_walk : Snapshot::at_open;
     file->record = record_for(inode, fuse_req_ctx(req)->pid, when);
+    if (!file->record) {
+      fuse_reply_err(req, EFBIG);
+      return;
+    }
   } else {
     file->text = text_of(inode);
   }
@@ -191,6 +195,7 @@ int Operations::begin_dial(SessionNode& node) {
   }
   auto session = runtime_.host().connect(*endpoint, *target, random_session_id(), random_seed(), runtime_.now());
   if (!session) return ENOSPC;
+  walkers_.changes(node.endpoint);
   node.opened = false;
   by_session_[session.get()] = &node;
   node.session = std::move(session);

@@ -149,6 +149,7 @@ int Operations::write_rules(OpenFile& file, std::string_view data, off_t offset)
   text.resize(at, '\n');
   text += data;
   const bool policy = kind_of(file.inode) == Kind::policy;
+  walkers_.changes(resident->serial);
   const int error = policy ? residents_.set_policy(*resident, text) : residents_.set_access(*resident, text);
   file.truncated = false;
   if (error == 0) file.text = std::move(text);
@@ -218,6 +219,7 @@ int Operations::session_command(Resident& resident, std::string_view line) {
   };
   if (resident.stay != Stay::here)
     return refuse(ESTALE, std::string(words[0]) + ": " + std::string(describe(resident.stay)));
+  walkers_.changes(resident.serial);
   if (words[0] == "rebind") {
     if (words.size() > 2) return refuse(EINVAL, "rebind: takes the name of one interface, or none");
     std::string why;

@@ -5,12 +5,16 @@
 #include <filesystem>
 
 #include "fs/operations.hpp"
+#include "fs/places.hpp"
 #include "fs/sealed.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
 constexpr std::string_view passphrase_word = "passphrase ";
+
+// To look there would be to wait for ourselves.
+constexpr const char* in_own_mount = ": lies in the mount of sessionfs itself; name a folder elsewhere";
 
 // A path that is not absolute is meant where the caller stands.
 std::optional<std::filesystem::path> path_of(std::string_view text, pid_t caller) {
@@ -51,6 +55,7 @@ void Operations::load(fuse_req_t req, std::string_view folder, const std::string
   const auto done = tell_later(req, size, [this] { return &last_error_; });
   const auto path = path_of(folder, fuse_req_ctx(req)->pid);
   if (folder.empty() || !path) return done(EINVAL, "load: name the folder of the endpoint by its whole path");
+  if (leads_into(*path, own_mount_)) return done(EINVAL, "load: " + one_line(path->string()) + in_own_mount);
   travel_.load(*path, passphrase, done);
 }
 
@@ -64,6 +69,7 @@ void Operations::save(fuse_req_t req, Resident& resident, std::string_view folde
   if (!folder.empty()) {
     target = path_of(folder, fuse_req_ctx(req)->pid);
     if (!target) return done(EINVAL, "save: name the folder to save it to by its whole path");
+    if (leads_into(*target, own_mount_)) return done(EINVAL, "save: " + one_line(target->string()) + in_own_mount);
   }
   travel_.save(resident, target, passphrase, done);
 }
@@ -93,6 +99,7 @@ bool Operations::in_use(const Resident& resident) {
 
 // --- records --------------------------------------------------------------------------------------------------------
 
+// Null: it is too large to travel.
 // A tool looks at the size, opens, looks again, reads: it is the same record each time, though the sessions go on.
 std::shared_ptr<const std::string> Operations::record_for(Inode inode, pid_t caller, Snapshot when) {
   const Time now = runtime_.now();
@@ -102,8 +109,14 @@ std::shared_ptr<const std::string> Operations::record_for(Inode inode, pid_t cal
   // What was made for a look is opened once; what is to be moved must be true now.
   const bool reuse = kept.record && (when == Snapshot::at_look || (when == Snapshot::at_open && kept.unopened));
   if (!reuse) {
-    const Resident* resident = residents_.find(serial_of(inode));
-    kept.record = std::make_shared<const std::string>(resident != nullptr ? residents_.portable_record(*resident) : "");
+    Resident* resident = residents_.find(serial_of(inode));
+    try {
+      kept.record = nullptr;
+      kept.record =
+          std::make_shared<const std::string>(resident != nullptr ? residents_.portable_record(*resident) : "");
+    } catch (const std::system_error& error) {
+      resident->last_error = std::string("its record cannot be read: ") + error.what();
+    }
   }
   kept.unopened = when == Snapshot::at_look && (!reuse || kept.unopened);
   return kept.record;
@@ -147,7 +160,11 @@ Walkers::Hooks Operations::walker_hooks() {
   return {
       .hold = with([this](Resident& resident) { runtime_.hold(resident.name); }),
       .release = with([this](Resident& resident) { release(resident); }),
-      .begin_move = with([this](Resident& resident) { travel_.begin_move(resident); }),
+      .begin_move =
+          [this](std::uint64_t endpoint) {
+            Resident* resident = residents_.find(endpoint);
+            return resident != nullptr && travel_.begin_move(*resident);
+          },
       .cancel_move = with([this](Resident& resident) { travel_.cancel_move(resident); }),
   };
 }

@@ -95,7 +95,10 @@ bool Operations::attributes(Inode inode, struct stat& out, pid_t caller) {
   }
   // Tools that copy trees believe the size.
   if (kind == Kind::policy || kind == Kind::access) out.st_size = static_cast<off_t>(text_of(inode).size());
-  if (kind == Kind::record) out.st_size = static_cast<off_t>(record_for(inode, caller, Snapshot::at_look)->size());
+  if (kind == Kind::record) {
+    const auto record = record_for(inode, caller, Snapshot::at_look);
+    out.st_size = record ? static_cast<off_t>(record->size()) : 0;
+  }
   return true;
 }
 
@@ -256,8 +259,10 @@ void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
   }
   if (is_moving) {
     walkers_.forget(resident->serial);
-    travel_.finish_move(*residents_.find(*endpoint));
-    fuse_reply_err(req, 0);
+    const auto answer = later(req, EINTR);
+    travel_.finish_move(*residents_.find(*endpoint), [answer](int failed, const std::string&) {
+      answer([failed](fuse_req_t waiting) { fuse_reply_err(waiting, failed); });
+    });
     return;
   }
   const auto answer = later(req, EINTR);
@@ -286,6 +291,7 @@ void Operations::unlink(fuse_req_t req, Inode parent, const char* name) {
       return;
     }
     ServiceNode& node = service_node(*resident, *service);
+    walkers_.changes(resident->serial);
     residents_.remove_service(*resident, *service);
     end_accepts(node);
     drop_if_unused(node);
@@ -318,6 +324,7 @@ void Operations::unlink_session(fuse_req_t req, Resident& resident, const std::s
 // The caller holds `session` itself: all entries of it may go.
 void Operations::part_with(const Resident& resident, const std::shared_ptr<Session>& session,
                            void (Host::*act)(Session&, Time)) {
+  walkers_.changes(resident.serial);
   if (SessionNode* node = sessions_.find(resident.serial, session->file_name())) {
     sessions_.unname(*node, session->file_name());
     node->unlinked = true;

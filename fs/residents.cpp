@@ -136,6 +136,7 @@ int Residents::created(const EndpointName& name, const sns::KeyPair& key, const 
     std::error_code ignored;
     std::filesystem::remove(folder(name) / removed_name, ignored);
     std::filesystem::remove(state_ / creating_name / name.str(), ignored);
+    forget_former(name);
     added(resident);
     return 0;
   } catch (const std::exception& error) {
@@ -178,6 +179,12 @@ void Residents::removed(const EndpointName& name) {
   if (on_removed) on_removed(found->second);
   // Identity and record stay for what its sessions still deliver.
   std::error_code ignored;
+  // On a stick it would come back with it.
+  if (!is_at_home(found->second) && !found->second.storage_gone) {
+    std::filesystem::remove(found->second.storage / record_name, ignored);
+    std::filesystem::remove(found->second.storage, ignored);
+  }
+  forget_former(name);
   std::filesystem::remove(mark_file(name), ignored);
   std::filesystem::rename(folder(name) / record_name, folder(name) / removed_name, ignored);
   let_go(name);

@@ -98,7 +98,9 @@ struct Resident {
   sns::ResidenceMark mark{};
   Time announce_at{};  // when the name server is to be told next
   Duration retry_delay = first_registration_delay;
-  bool given_up = false;  // the name server knows a newer residence, or has revoked the key: nobody is asked any more
+  bool given_up = false;    // the name server knows a newer residence, or has revoked the key: nobody is asked any more
+  bool superseded = false;  // it knows a newer residence
+  bool storage_gone = false;                 // its stick was pulled; what is seen at `storage` may be a leftover
   bool wants_certificate = false;            // a new one, though the present one may be valid for long
   std::set<std::string> unsettled_services;  // of which the name server may not know that they are here, or no more
   std::optional<std::vector<sns::Address>> place;  // when the network was last looked at
@@ -152,7 +154,8 @@ class Residents {
   void forgotten(const Session& session);
   /// Writes the records of all endpoints.
   void save_all();
-  /// Its record as it would travel now, with its sessions.
+  /// Its record as it would travel now, with its sessions. Throws std::system_error (EFBIG): they hold more than a
+  /// record can.
   [[nodiscard]] std::string record_bytes(const Resident& resident) const;
   /// The same as it lies on a stick: sealed, if it is.
   [[nodiscard]] std::string portable_record(const Resident& resident) const;
@@ -160,20 +163,22 @@ class Residents {
   // --- coming and going (residents_travel.cpp) ------------------------------------------------------------------
   /// Takes its sessions out of the host: from now on nothing of it changes here.
   void freeze(Resident& resident, Stay stay);
-  /// It goes on here. Throws what load() throws.
+  /// It goes on here; when another residence has taken over meanwhile, that is what happens. A session that cannot be
+  /// read waits on the disk for the next start, with a message.
   void thaw(Resident& resident);
-  /// Its residence here is over, and nothing of it stays. `anywhere`: the name server is told that it is nowhere.
+  /// Its residence here is over, and nothing of it stays. `none_yet`: the name server is told that it is nowhere;
+  /// `elsewhere`: what a former residence here has left counts again.
   enum class Successor : std::uint8_t { none_yet, elsewhere };
   void retire(Resident& resident, Successor successor);
   /// Another residence has taken over, perhaps without the latest state: that stays, to be handed over, and so do
-  /// documents that are kept here.
+  /// documents that are kept here. When that cannot be stored, it stays frozen, and is asked for its state there.
   void retire_superseded(Resident& resident);
   /// The last record of a former residence that nobody has taken yet; empty: there is none.
   [[nodiscard]] std::string former_record(const EndpointName& name) const;
   void forget_former(const EndpointName& name);
   /// An endpoint from elsewhere resides here from now on, with the generation in `record` and the `mark` by which it
-  /// was claimed; its documents are in `storage`. It is `arriving`: frozen, until thaw() lets it go on. Throws
-  /// std::exception; then nothing has changed.
+  /// was claimed; its documents are in `storage`. It is `arriving`: frozen, until thaw() lets it go on. What a former
+  /// residence here has left stays until forget_former(). Throws std::exception; then nothing has changed.
   Resident& settle(const EndpointRecord& record, const sns::ResidenceMark& mark, const std::filesystem::path& storage,
                    const std::string& seal);
   /// Removes a file or folder; what cannot be removed stays, with a message.
@@ -221,6 +226,9 @@ class Residents {
   [[nodiscard]] sns::Residence residence_of(const Resident& resident) const;
   [[nodiscard]] EndpointRecord record_of(const Resident& resident) const;
   void drop(Resident& resident);
+  void drop_identity(const EndpointName& name);
+  void throw_away(const EndpointName& name);
+  void keep_documents_of(const std::filesystem::path& former) const;
   [[nodiscard]] std::filesystem::path folder_of_former(const EndpointName& name) const;
   void load_former(const std::filesystem::path& folder);
   void load_one(const std::filesystem::path& folder, Stay stay = Stay::here);

@@ -51,9 +51,9 @@ void Residents::announced(Resident& resident, sns::Status status, const sns::Cli
   if (status == sns::Status::not_found) return register_again(resident);
   resident.given_up = status == sns::Status::stale_generation || status == sns::Status::revoked;
   resident.registration = status == sns::Status::ok ? "registered" : std::string(sns::describe(status));
-  if (status == sns::Status::stale_generation)
-    resident.registration = "superseded: it resides elsewhere with a higher generation";
-  if (status == sns::Status::stale_generation && on_superseded) return on_superseded(resident);
+  resident.superseded = status == sns::Status::stale_generation;
+  if (resident.superseded) resident.registration = "superseded: it resides elsewhere with a higher generation";
+  if (resident.superseded && on_superseded) return on_superseded(resident);
   if (status != sns::Status::ok) return;
   resident.retry_delay = first_registration_delay;
   resident.announce_at = runtime_.now() + std::max<Duration>(registered.lease / renewals_in_a_lease, min_renewal);

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 
 #include "fs/residents.hpp"
@@ -37,7 +38,10 @@ std::string Residents::record_bytes(const Resident& resident) const {
   if (resident.stay == Stay::here)
     for (const auto& session : runtime_.host().sessions_at(resident.name))
       if (session->state() != State::connecting) record.sessions.push_back(sessionfs::record_of(*session));
-  return encoded(encode(record));
+  std::string bytes = encoded(encode(record));
+  if (bytes.size() > max_record_bytes)
+    throw std::system_error(EFBIG, std::generic_category(), "its sessions hold more than a record can");
+  return bytes;
 }
 
 std::string Residents::portable_record(const Resident& resident) const {
@@ -62,7 +66,6 @@ void Residents::save_all() {
 void Residents::load() {
   not_here_.clear();
   for (const auto& entry : std::filesystem::directory_iterator(state_ / arriving_name)) discard(entry.path());
-  for (const auto& entry : std::filesystem::directory_iterator(state_ / former_name)) load_former(entry.path());
   std::vector<std::filesystem::path> folders;
   for (const auto& entry : std::filesystem::directory_iterator(state_ / endpoints_name))
     if (entry.path().extension() != damaged_suffix) folders.push_back(entry.path());
@@ -75,6 +78,7 @@ void Residents::load() {
       std::filesystem::rename(folder, aside);
     }
   }
+  for (const auto& entry : std::filesystem::directory_iterator(state_ / former_name)) load_former(entry.path());
 }
 
 void Residents::load_one(const std::filesystem::path& folder, Stay stay) {
@@ -136,7 +140,8 @@ void Residents::load_storage(Resident& resident) {
 
 bool Residents::is_away(const Resident& resident) const {
   std::error_code failed;
-  return !is_at_home(resident) && !std::filesystem::exists(resident.storage / record_name, failed);
+  return resident.storage_gone ||
+         (!is_at_home(resident) && !std::filesystem::exists(resident.storage / record_name, failed));
 }
 
 // Its sessions still deliver what was written before it was removed.

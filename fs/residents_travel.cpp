@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "fs/child.hpp"
 #include "fs/residents.hpp"
 
 namespace sessionfs::fs {
 namespace {
+
+constexpr std::chrono::hours removal_limit{24};
+constexpr const char* thrown_suffix = ".thrown";
 
 std::string as_text(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -50,6 +54,8 @@ void Residents::close_documents(Resident& resident) const {
 }
 
 void Residents::thaw(Resident& resident) {
+  if (resident.stay == Stay::here) return;
+  if (resident.superseded) return retire_superseded(resident);
   if (is_away(resident)) {
     resident.stay = Stay::storage_away;
     return;
@@ -59,7 +65,12 @@ void Residents::thaw(Resident& resident) {
   const bool was_closed = std::exchange(resident.stay, Stay::here) != Stay::leaving;
   if (was_closed && on_storage) on_storage(resident);
   resident.frozen_sessions.clear();
-  load_sessions(endpoint);
+  try {
+    load_sessions(endpoint);
+  } catch (const std::exception& error) {
+    resident.last_error = std::string("not all its sessions can be read: ") + error.what() + "; restart the daemon";
+    spdlog::error("{}: {}", resident.name.str(), resident.last_error);
+  }
 }
 
 // From the tables of this host, not from its disk.
@@ -72,10 +83,28 @@ void Residents::drop(Resident& resident) {
   residents_.erase(name);
 }
 
+void Residents::drop_identity(const EndpointName& name) {
+  if (const auto identity = identities_.extract(name)) by_sni_.erase(identity.mapped()->sni());
+}
+
 void Residents::discard(const std::filesystem::path& path) {
   std::error_code failed;
   std::filesystem::remove_all(path, failed);
   if (failed) spdlog::warn("{}: cannot be removed: {}", path.string(), failed.message());
+}
+
+// All of it at once: half of an endpoint would be one that comes from elsewhere. What a daemon that was killed has not
+// removed the next one finds among those that never arrived.
+void Residents::throw_away(const EndpointName& name) {
+  const auto thrown = state_ / arriving_name / (name.str() + thrown_suffix);
+  discard(thrown);
+  std::error_code failed;
+  std::filesystem::rename(folder(name), thrown, failed);
+  if (failed) spdlog::error("{}: cannot be removed: {}", folder(name).string(), failed.message());
+  if (failed) return;
+  sync_folder(state_ / endpoints_name);
+  discard(mark_file(name));
+  run_child(io_, {"rm", "--recursive", "--force", "--", thrown.string()}, removal_limit, [](int, const auto&) {});
 }
 
 void Residents::retire(Resident& resident, Successor successor) {
@@ -83,26 +112,43 @@ void Residents::retire(Resident& resident, Successor successor) {
   if (successor == Successor::none_yet && names_.joined())
     names_.client()->change_ep(name, resident.key, residence_of(resident), {}, false, [](sns::Status, const auto&) {});
   drop(resident);
-  if (const auto identity = identities_.extract(name)) by_sni_.erase(identity.mapped()->sni());
-  discard(mark_file(name));
-  discard(folder(name));
+  drop_identity(name);
+  throw_away(name);
+  // A former residence here may still have the latest state, unless that has just left.
+  if (successor == Successor::none_yet) return forget_former(name);
+  load_former(folder_of_former(name));
 }
 
 std::filesystem::path Residents::folder_of_former(const EndpointName& name) const {
   return state_ / former_name / name.str();
 }
 
+// Those of an earlier residence whose documents nobody has taken.
+void Residents::keep_documents_of(const std::filesystem::path& former) const {
+  if (is_empty_folder(former / documents_name)) return;
+  for (int number = 1;; ++number) {
+    const auto kept = former.string() + "." + documents_name + "." + std::to_string(number);
+    if (std::filesystem::exists(kept)) continue;
+    return std::filesystem::rename(former / documents_name, kept);
+  }
+}
+
 void Residents::retire_superseded(Resident& resident) {
   const EndpointName name = resident.name;
   freeze(resident, Stay::handing_over);
-  const std::string record = record_bytes(resident);
   const auto former = folder_of_former(name);
-  discard(former);
   try {
+    // With its sessions, before it counts as what is left.
+    replace_file(folder(name) / record_name, record_bytes(resident));
+    keep_documents_of(former);
+    discard(former);
     std::filesystem::rename(folder(name), former);
-    replace_file(former / record_name, record);
-  } catch (const std::system_error& error) {
-    spdlog::error("{}: its last state cannot be kept for its new residence: {}", name.str(), error.what());
+    sync_folder(former.parent_path());
+    sync_folder(state_ / endpoints_name);
+  } catch (const std::exception& error) {
+    resident.last_error = std::string("superseded; its last state cannot be kept apart: ") + error.what();
+    spdlog::error("{}: {}", name.str(), resident.last_error);
+    return;
   }
   for (const char* part : {sessions_name, ended_name, storage_name, seal_name}) discard(former / part);
   const bool leaves_documents = !is_empty_folder(former / documents_name);
@@ -128,8 +174,7 @@ void Residents::forget_former(const EndpointName& name) {
   discard(former / record_name);
   std::error_code ignored;
   std::filesystem::remove(former, ignored);  // unless there are documents
-  if (find(name) != nullptr || runtime_.host().endpoints().contains(name)) return;
-  if (const auto identity = identities_.extract(name)) by_sni_.erase(identity.mapped()->sni());
+  if (find(name) == nullptr && !runtime_.host().endpoints().contains(name)) drop_identity(name);
 }
 
 // It can still be asked for its state, and must prove then who it is.
@@ -165,9 +210,11 @@ Resident& Residents::settle(const EndpointRecord& record, const sns::ResidenceMa
     session.image.mark_loaded();
     runtime_.store_arrived(arriving / sessions_name, session);
   }
-  forget_former(name);
+  sync_folder(arriving / sessions_name);
   replace_file(mark_file(name), {reinterpret_cast<const char*>(mark.data()), mark.size()});
   std::filesystem::rename(arriving, folder(name));
+  sync_folder(state_ / endpoints_name);
+  drop_identity(name);  // that of a former residence here, which has another certificate
   not_here_.erase(name.str());
   load_one(folder(name), Stay::arriving);
   return residents_.at(name);
@@ -176,6 +223,7 @@ Resident& Residents::settle(const EndpointRecord& record, const sns::ResidenceMa
 void Residents::set_storage(Resident& resident, const std::filesystem::path& storage) {
   replace_file(folder(resident.name) / storage_name, storage.string());
   resident.storage = storage;
+  resident.storage_gone = false;
   if (on_storage) on_storage(resident);
 }
 

@@ -13,6 +13,9 @@
 namespace sessionfs::fs {
 namespace {
 
+/// Of an endpoint that is held, from one peer.
+constexpr std::size_t max_waiting_bytes = std::size_t{64} << 20;
+
 DialFailure failure_of(CloseReason reason) {
   switch (reason) {
     case CloseReason::untrusted:
@@ -52,8 +55,9 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
     const auto keep = shared_from_this();
     heard_ = true;
     if (runtime_.is_held(connection->local_name())) {
-      // No more than the peers may send without an answer.
       waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
+      // More than a peer sends of its streams without an answer: it may dial again.
+      if (waiting_.size() > max_waiting_bytes) connection->abort();
       return;
     }
     runtime_.host_.handle_input(id_, bytes, runtime_.now());
@@ -206,7 +210,10 @@ void Runtime::restore(Endpoint& endpoint, const std::filesystem::path& path) {
 }
 
 void Runtime::release(const EndpointName& endpoint) {
-  if (held_.erase(endpoint) == 0) return;
+  if (held_.erase(endpoint) > 0) take_what_waited(endpoint);
+}
+
+void Runtime::take_what_waited(const EndpointName& endpoint) {
   std::vector<std::shared_ptr<Link>> waited;
   for (const auto& [conn, link] : links_)
     if (link->connection && link->connection->local_name() == endpoint) waited.push_back(link);
@@ -215,7 +222,7 @@ void Runtime::release(const EndpointName& endpoint) {
 }
 
 std::vector<SessionRecord> Runtime::freeze(Endpoint& endpoint) {
-  held_.erase(endpoint.name);
+  const bool was_held = held_.erase(endpoint.name) > 0;
   store_changes();
   std::vector<SessionRecord> records;
   for (auto& [session, record] : host_.freeze(endpoint, now())) {
@@ -228,6 +235,7 @@ std::vector<SessionRecord> Runtime::freeze(Endpoint& endpoint) {
     records.push_back(std::move(record));
   }
   pump();
+  if (was_held) take_what_waited(endpoint.name);
   return records;
 }
 

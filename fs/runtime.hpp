@@ -104,6 +104,7 @@ class Runtime {
   [[nodiscard]] std::size_t connections() const { return links_.size(); }
 
  private:
+  void take_what_waited(const EndpointName& endpoint);
   class Link;
   struct FileKey {
     EndpointName local;

@@ -7,9 +7,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <string_view>
 
 #include "fs/files.hpp"
 #include "fs/residents.hpp"
@@ -51,6 +53,10 @@ std::string read_plain_file(int folder, const char* name, std::size_t limit) {
   if (::fstat(file.get(), &st) != 0) throw BadRecord(errno, std::string("its record: ") + std::strerror(errno));
   if (!S_ISREG(st.st_mode)) throw BadRecord(EINVAL, "its record is no plain file");
   if (static_cast<std::size_t>(st.st_size) > limit) throw BadRecord(EFBIG, "its record is too large");
+  std::array<char, 4> magic{};
+  if (::pread(file.get(), magic.data(), magic.size(), 0) != static_cast<ssize_t>(magic.size()) ||
+      std::string_view(magic.data(), 3) != "SFS")  // what is none is not read whole
+    throw BadRecord(EINVAL, "its record is damaged, or none");
   std::string content(static_cast<std::size_t>(st.st_size), '\0');
   std::size_t done = 0;
   while (done < content.size()) {

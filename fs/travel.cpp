@@ -6,14 +6,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 
+#include "fs/child.hpp"
+#include "fs/places.hpp"
 #include "fs/stick.hpp"
 
 namespace sessionfs::fs {
 namespace {
 
-bool lies_below(const std::filesystem::path& path, const std::filesystem::path& root) {
-  return std::ranges::mismatch(root, path).in1 == root.end();
-}
+constexpr std::chrono::minutes sync_limit{15};
 
 }  // namespace
 
@@ -39,25 +39,41 @@ void Travel::after(std::chrono::milliseconds delay, std::function<void()> what) 
 
 // --- the former residence -------------------------------------------------------------------------------------------
 
+std::uint64_t Travel::generation_of(const Resident& resident) const {
+  return runtime_.host().find_endpoint(resident.name)->generation;
+}
+
 void Travel::answer_handoff(const EndpointName& endpoint, std::uint64_t generation,
                             std::shared_ptr<SecureConnection> connection) {
+  try {
+    hand_over_state(endpoint, generation, connection);
+  } catch (const std::exception& error) {
+    spdlog::error("{}: cannot be handed over: {}", endpoint.str(), error.what());
+    deny_handoff(*connection, HandoffDenial::busy, generation);
+    handed_over(endpoint, false);
+  }
+}
+
+void Travel::hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
+                             const std::shared_ptr<SecureConnection>& connection) {
   Resident* resident = residents_.find(endpoint);
   if (resident == nullptr) {
     std::string record = residents_.former_record(endpoint);
     if (record.empty()) return deny_handoff(*connection, HandoffDenial::not_here, 0);
-    return hand_over(io_, std::move(connection), generation - 1, std::move(record), [this, endpoint](bool taken) {
+    return hand_over(io_, connection, generation - 1, std::move(record), [this, endpoint](bool taken) {
       if (taken) residents_.forget_former(endpoint);
     });
   }
-  const std::uint64_t own = runtime_.host().find_endpoint(endpoint)->generation;
+  const std::uint64_t own = generation_of(*resident);
   if (generation <= own) return deny_handoff(*connection, HandoffDenial::not_newer, own);
   if (resident->stay == Stay::arriving || resident->stay == Stay::leaving || resident->stay == Stay::copying ||
       giving_.contains(endpoint))
     return deny_handoff(*connection, HandoffDenial::busy, own);
   spdlog::info("{}: handed over to its residence of generation {}", endpoint.str(), generation);
-  giving_.insert(endpoint);
   residents_.freeze(*resident, Stay::handing_over);
-  hand_over(io_, std::move(connection), own, residents_.record_bytes(*resident), [this, endpoint](bool taken) {
+  std::string record = residents_.record_bytes(*resident);
+  giving_.insert(endpoint);
+  hand_over(io_, connection, own, std::move(record), [this, endpoint](bool taken) {
     giving_.erase(endpoint);
     handed_over(endpoint, taken);
     runtime_.pump();
@@ -112,6 +128,7 @@ void Travel::medium_went(const std::filesystem::path& root) {
   for (const auto& name : gone) {
     Resident& resident = *residents_.find(name);
     spdlog::warn("{}: its stick is gone; it waits for the stick, or for another host to take over", name.str());
+    resident.storage_gone = true;
     if (resident.stay == Stay::here) residents_.freeze(resident, Stay::storage_away);
     residents_.close_storage(resident);
   }
@@ -119,33 +136,52 @@ void Travel::medium_went(const std::filesystem::path& root) {
 }
 
 void Travel::keep_trying() {
-  for (const auto& folder : std::set(waiting_)) {
-    waiting_.erase(folder);
-    load(folder, "", [this, folder](int error, const std::string& why) {
-      if (error == EHOSTUNREACH) waiting_.insert(folder);
-      if (error == EHOSTUNREACH || error == 0) return;
-      spdlog::error("{}", one_line(why));
-    });
-  }
+  load_waiting(waiting_);
   for (const auto& [name, resident] : residents_.all())
     if (resident.stay == Stay::handing_over && !giving_.contains(name)) handed_over(name, false);
 }
 
+// One in a turn of the loop: a stick may be full of them.
+void Travel::load_waiting(std::set<std::filesystem::path> folders) {
+  if (folders.empty()) return;
+  const auto folder = folders.extract(folders.begin()).value();
+  if (waiting_.erase(folder) > 0)
+    load_one(folder, "", Asked::by_nobody, [this, folder](int error, const std::string& why) {
+      if (error == EHOSTUNREACH || error == EBUSY) waiting_.insert(folder);  // a name server, a residence: later
+      if (error == EHOSTUNREACH || error == EBUSY || error == EEXIST || error == 0) return;
+      spdlog::error("{}", one_line(why));
+    });
+  after(std::chrono::milliseconds(0), [this, folders = std::move(folders)] { load_waiting(folders); });
+}
+
 // --- mv(1) ----------------------------------------------------------------------------------------------------------
 
-void Travel::begin_move(Resident& resident) { residents_.freeze(resident, Stay::leaving); }
+bool Travel::begin_move(Resident& resident) {
+  if (resident.stay != Stay::here) return false;
+  moving_.insert(resident.serial);
+  residents_.freeze(resident, Stay::leaving);
+  return true;
+}
 
 void Travel::cancel_move(Resident& resident) {
+  if (moving_.erase(resident.serial) == 0) return;
   residents_.thaw(resident);
   runtime_.pump();
 }
 
-void Travel::finish_move(Resident& resident) {
-  const auto left = resident.storage;
-  const bool has_left = !residents_.is_at_home(resident);
-  residents_.retire(resident, Residents::Successor::none_yet);
-  if (has_left) Residents::discard(left);
-  runtime_.pump();
+void Travel::finish_move(Resident& resident, const Done& done) {
+  if (!moving_.contains(resident.serial)) return done(EBUSY, "");
+  // Where it was copied to is not known.
+  run_child(io_, {"sync"}, sync_limit, [this, serial = resident.serial, done](int, const std::string&) {
+    Resident* still = residents_.find(serial);
+    if (still == nullptr || moving_.erase(serial) == 0) return done(EBUSY, "");
+    const auto left = still->storage;
+    const bool has_left = !residents_.is_at_home(*still);
+    residents_.retire(*still, Residents::Successor::none_yet);
+    if (has_left) Residents::discard(left);
+    done(0, "");
+    runtime_.pump();
+  });
 }
 
 }  // namespace sessionfs::fs

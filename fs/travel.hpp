@@ -34,7 +34,9 @@ inline constexpr std::chrono::milliseconds save_poll_interval{50};
 /// A former residence that is busy is asked again after this, ...
 inline constexpr std::chrono::milliseconds handoff_retry_delay{300};
 /// ... as often as this.
-inline constexpr int handoff_retries = 30;
+inline constexpr int handoff_retries = 50;  // longer than one that died while asking keeps it busy
+/// A name server that does not say whether a loaded endpoint may stay is asked again after this.
+inline constexpr std::chrono::milliseconds confirm_retry_delay{1000};
 
 class Travel {
  public:
@@ -74,11 +76,13 @@ class Travel {
   /// The name server knows a newer residence.
   void superseded(Resident& resident);
 
-  /// mv(1) has copied it and begins to remove it: nothing of it changes here any more.
-  void begin_move(Resident& resident);
+  /// mv(1) has copied it and begins to remove it: nothing of it changes here any more. False: it is on its way
+  /// already.
+  bool begin_move(Resident& resident);
   /// It has ended without removing all: what is left goes on here.
   void cancel_move(Resident& resident);
-  void finish_move(Resident& resident);
+  /// It has removed all: what it has copied is brought to the disk, then the residence ends.
+  void finish_move(Resident& resident, const Done& done);
 
   /// To be called now and then: tries again what could not be done for want of a name server.
   void keep_trying();
@@ -90,13 +94,16 @@ class Travel {
   // travel_save.cpp
   void wait_for_applications(const std::shared_ptr<Saving>& saving);
   void copy_documents(const std::shared_ptr<Saving>& saving);
+  [[nodiscard]] bool was_loaded_since(const Resident& resident) const;
   void write_record(const std::shared_ptr<Saving>& saving);
   void bring_to_storage(const std::shared_ptr<Saving>& saving);
   void end_saving(const std::shared_ptr<Saving>& saving, int error, const std::string& why);
   void save_next(std::vector<EndpointName> names, const Done& done);
 
   // travel_load.cpp
-  void load_one(const std::filesystem::path& folder, const std::string& passphrase, const Done& done);
+  enum class Asked : std::uint8_t { by_user, by_nobody };  // it was on a stick that was plugged in
+  void load_one(const std::filesystem::path& folder, const std::string& passphrase, Asked asked, const Done& done);
+  [[nodiscard]] bool may_register(const Arrival& arrival) const;
   bool take_back(const Arrival& arrival);
   void claim(const std::shared_ptr<Arrival>& arrival);
   void claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status status, const sns::EndpointInfo& former);
@@ -104,12 +111,17 @@ class Travel {
   void ask_former(const std::shared_ptr<Arrival>& arrival);
   void former_answered(const std::shared_ptr<Arrival>& arrival, HandoffAnswer answer);
   void settle(const std::shared_ptr<Arrival>& arrival);
+  void ask_to_stay(const std::shared_ptr<Arrival>& arrival);
   void confirmed(const std::shared_ptr<Arrival>& arrival, sns::Status status);
   void end_loading(const std::shared_ptr<Arrival>& arrival, int error, const std::string& why);
   void load_next(std::vector<std::filesystem::path> folders, const std::string& passphrase, const Done& done);
 
   // travel.cpp
+  [[nodiscard]] std::uint64_t generation_of(const Resident& resident) const;
   void handed_over(const EndpointName& name, bool taken);
+  void hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
+                       const std::shared_ptr<SecureConnection>& connection);
+  void load_waiting(std::set<std::filesystem::path> folders);
   void after(std::chrono::milliseconds delay, std::function<void()> what);
 
   boost::asio::io_context& io_;
@@ -121,6 +133,7 @@ class Travel {
   std::chrono::milliseconds save_grace_;
   Hooks hooks_;
   std::set<EndpointName> arriving_;
+  std::set<std::uint64_t> moving_;           // by mv(1)
   std::set<EndpointName> giving_;            // whose handoff is under way
   std::set<EndpointName> asking_;            // of which the name server is asked whether they may stay
   std::set<std::filesystem::path> waiting_;  // folders on sticks, for a name server

@@ -13,6 +13,7 @@
 namespace sessionfs::fs {
 
 struct Travel::Arrival {
+  Asked asked{};
   std::filesystem::path folder;
   ReadRecord read;
   sns::KeyPair key;
@@ -34,7 +35,7 @@ void Travel::load(const std::filesystem::path& folder, const std::string& passph
   if (!std::filesystem::is_directory(place, failed))
     return done(ENOTDIR, "load: " + folder.string() + ": is no folder");
   if (std::filesystem::exists(std::filesystem::symlink_status(place / record_name, failed)))
-    return load_one(place, passphrase, done);
+    return load_one(place, passphrase, Asked::by_user, done);
   StickContent content;
   try {
     content = look_at_stick(place);
@@ -51,21 +52,27 @@ void Travel::load_next(std::vector<std::filesystem::path> folders, const std::st
   if (folders.empty()) return done(0, "");
   const auto folder = folders.back();
   folders.pop_back();
-  load_one(folder, passphrase, [this, folders, passphrase, done](int error, const std::string& why) {
+  load_one(folder, passphrase, Asked::by_user, [this, folders, passphrase, done](int error, const std::string& why) {
     if (error != 0) return done(error, why);
     load_next(folders, passphrase, done);
   });
 }
 
-void Travel::load_one(const std::filesystem::path& folder, const std::string& passphrase, const Done& done) {
+void Travel::load_one(const std::filesystem::path& folder, const std::string& passphrase, Asked asked,
+                      const Done& done) {
   const auto arrival = std::make_shared<Arrival>();
+  arrival->asked = asked;
   arrival->folder = folder;
   const auto refuse = [&](int error, const std::string& why) { done(error, "load: " + folder.string() + ": " + why); };
   try {
     arrival->read = read_record(folder, passphrase);
-    arrival->key = sns::KeyPair::from_pem(arrival->read.record.private_key);
   } catch (const BadRecord& error) {
     return refuse(error.error, error.what());
+  } catch (const std::exception& error) {
+    return refuse(ENOMEM, error.what());
+  }
+  try {
+    arrival->key = sns::KeyPair::from_pem(arrival->read.record.private_key);
   } catch (const std::exception&) {
     return refuse(EINVAL, "its record holds no key");
   }
@@ -74,8 +81,12 @@ void Travel::load_one(const std::filesystem::path& folder, const std::string& pa
     return refuse(EINVAL, "its record is that of " + name.str() + "; a folder's name must be its endpoint's, or none");
   if (arriving_.contains(name)) return refuse(EBUSY, name.str() + " is being loaded already");
   if (residents_.find(name) != nullptr) {
-    if (!take_back(*arrival)) return refuse(EEXIST, name.str() + " resides here already");
-    return done(0, "");
+    try {
+      if (take_back(*arrival)) return done(0, "");
+    } catch (const std::exception& error) {
+      return refuse(EIO, error.what());
+    }
+    if (residents_.find(name) != nullptr) return refuse(EEXIST, name.str() + " resides here already");
   }
   if (!names_.joined()) return refuse(EHOSTUNREACH, "this host has not joined a domain yet");
   if (name.domain() != names_.domain())
@@ -87,22 +98,47 @@ void Travel::load_one(const std::filesystem::path& folder, const std::string& pa
   claim(arrival);
 }
 
-// The stick of an endpoint that waits for it. True when it goes on.
+// The stick of an endpoint that waits for it. True when it goes on; false when it does not, or has gone on elsewhere
+// since: then it is no more here.
 bool Travel::take_back(const Arrival& arrival) {
   Resident& resident = *residents_.find(arrival.name());
-  if (resident.stay != Stay::storage_away || resident.key.public_key() != arrival.key.public_key()) return false;
+  if (resident.key.public_key() != arrival.key.public_key()) return false;
+  if (arrival.read.record.generation > generation_of(resident)) {
+    if (resident.stay == Stay::here || resident.stay == Stay::storage_away) residents_.retire_superseded(resident);
+    return false;
+  }
+  if (resident.stay != Stay::storage_away) return false;
   residents_.set_storage(resident, arrival.folder);
   residents_.thaw(resident);
+  const Resident* still = residents_.find(arrival.name());
+  if (still == nullptr || still->stay != Stay::here) return false;
   residents_.announce(resident);
   spdlog::info("{}: its stick is back", arrival.name().str());
   runtime_.pump();
-  return resident.stay == Stay::here;
+  return true;
 }
 
 void Travel::claim(const std::shared_ptr<Arrival>& arrival) {
   names_.client()->get_ep(arrival->name(), [this, arrival](sns::Status status, const sns::EndpointInfo& former) {
     claim_against(arrival, status, former);
   });
+}
+
+// This host vouches for it with its own key: only for what the domain has vouched for before, and somebody asks for.
+bool Travel::may_register(const Arrival& arrival) const {
+  if (arrival.asked != Asked::by_user) return false;
+  try {
+    const auto certificate = sns::Certificate::from_pem(arrival.read.record.certificate);
+    if (sns::certified_name(certificate.get()) != arrival.name() ||
+        certificate.public_key() != arrival.key.public_key())
+      return false;
+    const auto valid = std::min(sns::wall_time(), certificate.not_after() - std::chrono::seconds(1));
+    return std::ranges::any_of(trust_->authorities(arrival.name().domain()), [&](X509* authority) {
+      return sns::verify_chain(certificate.get(), authority, X509_PURPOSE_SSL_SERVER, valid);
+    });
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 void Travel::claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status status,
@@ -119,6 +155,11 @@ void Travel::claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status 
     claimed(arrival, ended, registered);
   };
   // A name server that was set back to an older state has forgotten it.
+  if (status == sns::Status::not_found && !may_register(*arrival))
+    return end_loading(arrival, EKEYREJECTED,
+                       arrival->asked == Asked::by_user
+                           ? "the name server does not know it, and it has no certificate of this domain"
+                           : "the name server does not know it; if it is yours, use sessionctl load");
   if (status == sns::Status::not_found)
     return names_.client()->new_ep(arrival->name(), arrival->key, arrival->residence, {}, told);
   names_.client()->change_ep(arrival->name(), arrival->key, arrival->residence, former.addresses, true, told);
@@ -153,12 +194,21 @@ void Travel::former_answered(const std::shared_ptr<Arrival>& arrival, HandoffAns
     case HandoffAnswer::Kind::unreachable:
       spdlog::warn("{}: its former residence cannot be reached ({}); what its record says counts", whose, answer.why);
       break;
+    case HandoffAnswer::Kind::broken:
+      // It may have a later state: what the record says must not count.
+      if (++arrival->tries < handoff_retries)
+        return after(handoff_retry_delay, [this, arrival] { ask_former(arrival); });
+      return end_loading(
+          arrival, EBUSY,
+          "its former residence could not hand it over whole (" + answer.why + "); try again, or switch that one off");
     case HandoffAnswer::Kind::denied:
       if (answer.denial == HandoffDenial::not_here) break;
       if (answer.denial == HandoffDenial::busy && ++arrival->tries < handoff_retries)
         return after(handoff_retry_delay, [this, arrival] { ask_former(arrival); });
       if (answer.denial == HandoffDenial::busy)
         return end_loading(arrival, EBUSY, "its former residence is just saving it; try again");
+      if (answer.denial == HandoffDenial::version)
+        return end_loading(arrival, EPROTO, "its former residence is of another version; use the same on both");
       return end_loading(arrival, ESTALE, "superseded: it resides elsewhere with a higher generation");
     case HandoffAnswer::Kind::record: {
       auto latest = decode_endpoint_record(std::as_bytes(std::span(answer.record)));
@@ -176,8 +226,8 @@ void Travel::settle(const std::shared_ptr<Arrival>& arrival) {
   record.generation = arrival->residence.generation;
   record.certificate = arrival->certificate.pem();
   try {
-    Resident& resident = residents_.settle(record, arrival->residence.mark, arrival->folder, arrival->read.seal);
-    residents_.ask_whether_it_may_stay(resident, [this, arrival](sns::Status status) { confirmed(arrival, status); });
+    residents_.settle(record, arrival->residence.mark, arrival->folder, arrival->read.seal);
+    ask_to_stay(arrival);
   } catch (const std::system_error& error) {
     end_loading(arrival, error.code().value(), error.what());
   } catch (const std::exception& error) {
@@ -188,16 +238,28 @@ void Travel::settle(const std::shared_ptr<Arrival>& arrival) {
 void Travel::confirmed(const std::shared_ptr<Arrival>& arrival, sns::Status status) {
   Resident* resident = residents_.find(arrival->name());
   if (resident == nullptr) return end_loading(arrival, ESTALE, "it was removed meanwhile");
-  if (status == sns::Status::stale_generation) {
+  if (is_silence(status))  // another host may have claimed it meanwhile: only the name server knows
+    return after(confirm_retry_delay, [this, arrival] { ask_to_stay(arrival); });
+  if (status != sns::Status::ok) {
     residents_.retire(*resident, Residents::Successor::elsewhere);
-    return end_loading(arrival, ESTALE, "superseded: another host has loaded it at the same time");
+    return end_loading(arrival, status == sns::Status::stale_generation ? ESTALE : errno_of(status),
+                       status == sns::Status::stale_generation
+                           ? "superseded: another host has loaded it at the same time"
+                           : std::string(sns::describe(status)));
   }
-  // A name server that is silent just now has confirmed the claim a moment ago.
   if (const auto taken = std::exchange(arrival->taken, nullptr)) taken();
+  residents_.forget_former(arrival->name());
   residents_.thaw(*resident);
   spdlog::info("{}: loaded from {}", arrival->name().str(), one_line(arrival->folder.string()));
   end_loading(arrival, 0, "");
-  if (resident->stay == Stay::here) hooks_.arrived(*resident);
+  resident = residents_.find(arrival->name());
+  if (resident != nullptr && resident->stay == Stay::here) hooks_.arrived(*resident);
+}
+
+void Travel::ask_to_stay(const std::shared_ptr<Arrival>& arrival) {
+  Resident* resident = residents_.find(arrival->name());
+  if (resident == nullptr) return end_loading(arrival, ESTALE, "it was removed meanwhile");
+  residents_.ask_whether_it_may_stay(*resident, [this, arrival](sns::Status status) { confirmed(arrival, status); });
 }
 
 void Travel::end_loading(const std::shared_ptr<Arrival>& arrival, int error, const std::string& why) {

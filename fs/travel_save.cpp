@@ -7,6 +7,7 @@
 
 #include "fs/child.hpp"
 #include "fs/documents.hpp"
+#include "fs/places.hpp"
 #include "fs/sealed.hpp"
 #include "fs/stick.hpp"
 #include "fs/travel.hpp"
@@ -29,6 +30,7 @@ struct Travel::Saving {
   Done done;
   std::chrono::steady_clock::time_point deadline;  // of the applications
   std::chrono::steady_clock::time_point quiet_since;
+  std::string former_seal;
 };
 
 void Travel::save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase,
@@ -56,6 +58,7 @@ void Travel::save(Resident& resident, std::optional<std::filesystem::path> targe
       saving->unfinished = saving->folder.string() + unfinished_suffix;
     }
   }
+  saving->former_seal = resident.seal;
   try {
     if (!passphrase.empty()) resident.seal = SealKey::from_passphrase(passphrase).text();
   } catch (const std::exception& error) {
@@ -80,6 +83,7 @@ void Travel::wait_for_applications(const std::shared_ptr<Saving>& saving) {
 
 void Travel::copy_documents(const std::shared_ptr<Saving>& saving) {
   residents_.close_documents(*residents_.find(saving->serial));
+  if (residents_.find(saving->serial)->storage_gone) return end_saving(saving, ENODEV, "its stick was pulled");
   if (saving->unfinished.empty()) return write_record(saving);
   std::error_code failed;
   std::filesystem::remove_all(saving->unfinished, failed);  // of a save that was cut short
@@ -95,18 +99,29 @@ void Travel::copy_documents(const std::shared_ptr<Saving>& saving) {
   });
 }
 
+// What lies at its storage has gone on elsewhere, and must not be overwritten.
+bool Travel::was_loaded_since(const Resident& resident) const {
+  try {
+    const auto there = read_record(resident.storage, "").record;
+    return there.name == resident.name && there.generation > generation_of(resident);
+  } catch (const BadRecord&) {
+    return false;
+  }
+}
+
 void Travel::write_record(const std::shared_ptr<Saving>& saving) {
   Resident* resident = residents_.find(saving->serial);
   if (resident == nullptr) return end_saving(saving, ESTALE, "it was removed meanwhile");
+  if (resident->storage_gone) return end_saving(saving, ENODEV, "its stick was pulled");
   const bool is_copy = !saving->unfinished.empty();
   const auto place = is_copy ? saving->unfinished : saving->folder;
   try {
     // A stick from which it came may hold, as a copy made by cp, what looks like the fixed files.
     if (is_copy)
       for (const auto name : reserved_names) std::filesystem::remove_all(place / name);
-    const std::string record = residents_.portable_record(*resident);
-    if (record.size() > max_record_bytes) return end_saving(saving, EFBIG, "its sessions hold more than a record can");
-    replace_file(place / record_name, record);
+    if (!is_copy && was_loaded_since(*resident))
+      return end_saving(saving, ESTALE, "another host has loaded it from there since");
+    replace_file(place / record_name, residents_.portable_record(*resident));
     if (is_copy) std::filesystem::rename(saving->unfinished, saving->folder);
     if (is_copy) sync_folder(saving->folder.parent_path());
   } catch (const std::system_error& error) {
@@ -120,6 +135,9 @@ void Travel::write_record(const std::shared_ptr<Saving>& saving) {
 void Travel::bring_to_storage(const std::shared_ptr<Saving>& saving) {
   run_child(io_, {"sync", "--file-system", "--", saving->folder.string()}, copy_limit,
             [this, saving](int status, const std::string& why) {
+              const Resident* resident = residents_.find(saving->serial);
+              const bool is_gone = resident != nullptr && resident->storage_gone;
+              if (is_gone) return end_saving(saving, ENODEV, "its stick was pulled");
               if (status != 0) return end_saving(saving, EIO, "it cannot be brought to the storage: " + why);
               end_saving(saving, 0, "");
             });
@@ -139,6 +157,7 @@ void Travel::end_saving(const std::shared_ptr<Saving>& saving, int error, const 
     std::error_code ignored;
     if (!saving->unfinished.empty()) std::filesystem::rename(saving->folder, saving->unfinished, ignored);
     if (!saving->unfinished.empty()) std::filesystem::remove_all(saving->unfinished, ignored);
+    if (resident != nullptr) resident->seal = saving->former_seal;
     if (resident != nullptr && resident->stay == Stay::copying) residents_.thaw(*resident);
   }
   saving->done(error, error == 0 ? "" : "save: " + why);
@@ -148,9 +167,7 @@ void Travel::end_saving(const std::shared_ptr<Saving>& saving, int error, const 
 void Travel::save_all_on(const std::vector<std::filesystem::path>& roots, const Done& done) {
   std::vector<EndpointName> names;
   for (const auto& [name, resident] : residents_.all()) {
-    const auto holds_it = [&storage = resident.storage](const auto& root) {
-      return std::ranges::mismatch(root, storage).in1 == root.end();
-    };
+    const auto holds_it = [&storage = resident.storage](const auto& root) { return lies_below(storage, root); };
     if (std::ranges::any_of(roots, holds_it)) names.push_back(name);
   }
   save_next(std::move(names), done);

@@ -64,7 +64,7 @@ void Walkers::let_go(Walker& walker) {
   const auto phase = std::exchange(walker.phase, Walker::Phase::late);
   if (phase == Walker::Phase::moves) hooks_.cancel_move(endpoint);
   const bool held_by_another = std::ranges::any_of(walkers_, [&](const auto& entry) {
-    return entry.second->endpoint == endpoint && entry.second->phase == Walker::Phase::copies;
+    return entry.second->endpoint == endpoint && entry.second->phase != Walker::Phase::late;
   });
   if (phase == Walker::Phase::copies && !held_by_another) hooks_.release(endpoint);
 }
@@ -78,11 +78,24 @@ Walkers::Removal Walkers::removes(pid_t pid, std::uint64_t endpoint) {
   if (found == walkers_.end() || found->second->endpoint != endpoint) return Removal::ordinary;
   Walker& walker = *found->second;
   if (walker.phase == Walker::Phase::late) return Removal::too_late;
-  if (std::exchange(walker.phase, Walker::Phase::moves) == Walker::Phase::copies) {
+  if (walker.phase == Walker::Phase::copies && moving(endpoint)) return Removal::too_late;  // another one is faster
+  if (walker.phase == Walker::Phase::copies) {
     walker.patience.cancel();
-    hooks_.begin_move(endpoint);
+    if (!hooks_.begin_move(endpoint)) {
+      let_go(walker);
+      return Removal::too_late;
+    }
+    walker.phase = Walker::Phase::moves;
   }
   return Removal::moves;
+}
+
+void Walkers::changes(std::uint64_t endpoint) {
+  for (const auto& [pid, walker] : walkers_)
+    if (walker->endpoint == endpoint && walker->phase == Walker::Phase::copies) {
+      let_go(*walker);
+      wait(pid, walker, late_walker_memory);
+    }
 }
 
 bool Walkers::moving(std::uint64_t endpoint) const {

@@ -22,16 +22,16 @@ namespace sessionfs::fs {
 inline constexpr std::chrono::milliseconds walker_patience{2000};
 /// One that was too late is an ordinary program again after this.
 inline constexpr std::chrono::seconds late_walker_memory{60};
-/// More walkers at a time are not looked after: their copies are as good as any, but mv(1) is refused.
+/// More walkers at a time are not looked after: their copies are as good as any.
 inline constexpr std::size_t max_walkers = 256;
 
 class Walkers {
  public:
   /// By the serial number of an endpoint.
   struct Hooks {
-    std::function<void(std::uint64_t)> hold;     // nothing of it may change ...
-    std::function<void(std::uint64_t)> release;  // ... until now
-    std::function<void(std::uint64_t)> begin_move;
+    std::function<void(std::uint64_t)> hold;         // nothing of it may change ...
+    std::function<void(std::uint64_t)> release;      // ... until now
+    std::function<bool(std::uint64_t)> begin_move;   // false: it is on its way already
     std::function<void(std::uint64_t)> cancel_move;  // its mover has ended, and has left something
   };
 
@@ -47,6 +47,8 @@ class Walkers {
   };
   /// `pid` is about to remove something of `endpoint`.
   Removal removes(pid_t pid, std::uint64_t endpoint);
+  /// Something of it changes: who has copied it and has not begun to remove it is too late.
+  void changes(std::uint64_t endpoint);
   [[nodiscard]] bool knows(pid_t pid) const { return walkers_.contains(pid); }
   /// Whether somebody moves it just now.
   [[nodiscard]] bool moving(std::uint64_t endpoint) const;

@@ -29,10 +29,10 @@ TEST_F(MediaTest, OwnersAreGivenWhereTheFileSystemHasNone) {
   start();
   state_.handle_device(device("sdb1", 17, uuid_two, "vfat"), true);
   EXPECT_EQ(done(), Words{std::string("mount vfat /dev/sdb1 ") + folder_two});
-  EXPECT_EQ(options_, "nosuid,nodev,noexec,uid=1000,gid=1000,umask=0022,utf8=1,shortname=mixed,flush");
+  EXPECT_EQ(options_, "nosuid,nodev,noexec,uid=1000,gid=1000,umask=0077,utf8=1,shortname=mixed,flush");
   state_.handle_device(device("sdc1", 33, "1234-0000", "exfat"), true);
   EXPECT_EQ(done(), Words{"mount exfat|exfat-fuse /dev/sdc1 /run/m/1234-0000"});
-  EXPECT_EQ(options_, "nosuid,nodev,noexec,uid=1000,gid=1000,umask=0022");
+  EXPECT_EQ(options_, "nosuid,nodev,noexec,uid=1000,gid=1000,umask=0077");
   state_.handle_device(device("sdd1", 49, "0123456789", "ntfs"), true);
   EXPECT_EQ(done(), Words{"mount ntfs3 /dev/sdd1 /run/m/0123456789"});
 }

@@ -48,7 +48,16 @@ class WalkersTest : public ::testing::Test {
 
   boost::asio::io_context io_;
   std::vector<std::string> seen_;
-  Walkers walkers_{io_, {note("hold"), note("release"), note("begin"), note("cancel")}};
+  bool may_move_ = true;
+  Walkers walkers_{io_,
+                   {.hold = note("hold"),
+                    .release = note("release"),
+                    .begin_move =
+                        [this](std::uint64_t which) {
+                          if (may_move_) note("begin")(which);
+                          return may_move_;
+                        },
+                    .cancel_move = note("cancel")}};
 };
 
 using Seen = std::vector<std::string>;
@@ -85,6 +94,42 @@ TEST_F(WalkersTest, AMoveThatDoesNotEndIsCancelled) {
   tool.end();
   wait_for(3);
   EXPECT_EQ(seen_, (Seen{"hold 7", "begin 7", "cancel 7"}));
+}
+
+TEST_F(WalkersTest, OfTwoMoversOneIsTooLate) {
+  Tool one;
+  Tool two;
+  walkers_.reads_record(one.pid(), endpoint);
+  walkers_.reads_record(two.pid(), endpoint);
+  EXPECT_EQ(walkers_.removes(one.pid(), endpoint), Walkers::Removal::moves);
+  EXPECT_EQ(walkers_.removes(two.pid(), endpoint), Walkers::Removal::too_late);
+  two.end();
+  while (walkers_.knows(two.pid())) io_.run_one();
+  EXPECT_TRUE(walkers_.moving(endpoint));
+  one.end();
+  wait_for(4);
+  EXPECT_EQ(seen_, (Seen{"hold 7", "hold 7", "begin 7", "cancel 7"}));
+}
+
+TEST_F(WalkersTest, WhatIsOnItsWayAlreadyIsNotMoved) {
+  Tool tool;
+  walkers_.reads_record(tool.pid(), endpoint);
+  may_move_ = false;
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::too_late);
+  EXPECT_FALSE(walkers_.moving(endpoint));
+  tool.end();
+  while (walkers_.knows(tool.pid())) io_.run_one();
+  EXPECT_EQ(seen_, (Seen{"hold 7", "release 7"}));
+}
+
+TEST_F(WalkersTest, WhatChangesAfterTheCopyIsNotMoved) {
+  Tool tool;
+  walkers_.reads_record(tool.pid(), endpoint);
+  walkers_.changes(other);
+  EXPECT_EQ(seen_, (Seen{"hold 7"}));
+  walkers_.changes(endpoint);
+  EXPECT_EQ(seen_, (Seen{"hold 7", "release 7"}));
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::too_late);
 }
 
 TEST_F(WalkersTest, AToolThatWaitsHoldsNothing) {

@@ -72,6 +72,26 @@ class Sticks(StickTestCase):
         traveller.wait_gone(self.a)
         self.finish(exchange)
 
+    def test_a_stick_comes_back_from_a_host_that_the_former_one_knows_nothing_of(self):
+        traveller, stick = self.on_a_stick(self.a)
+        stick.pull()
+        wait_until(lambda: "its stick is gone" in self.a.daemon.mount.status(), "A notices", SOON_S)
+        self.a.daemon.kill()
+        self.plug(stick, self.c)
+        traveller.is_at(self.c)
+        wait_until(traveller.is_used, "it is loaded at C", SOON_S)
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        self.eject(stick, self.c)
+        # A believes that it resides there still; what is on the stick is later.
+        self.a.daemon.start()
+        self.plug(stick, self.a)
+        traveller.is_at(self.a)
+        wait_until(traveller.is_used, "it is loaded at A", SOON_S)
+        self.goes_on(exchange)
+        self.finish(exchange)
+        self.eject(stick, self.a)
+
     def test_hostile_sticks(self):
         """Each is told of in one line of the log, and changes nothing."""
         traveller = self.traveller()
@@ -112,6 +132,21 @@ class Sticks(StickTestCase):
                 self.eject(stick, self.c)
                 self.take_away(stick)
         self.assertTrue(traveller.is_here())
+
+    def test_what_the_name_server_does_not_know_comes_only_when_it_is_asked_for(self):
+        traveller, copied = self.traveller(), self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, copied)
+        os.rmdir(traveller.at.path)
+        stick = self.stick()
+        with stick.opened() as root:
+            put(root / traveller.name, (copied / traveller.name / ".endpoint").read_bytes())
+        told = self.told_by(self.c)
+        root = self.plug(stick, self.c)
+        said = wait_until(told, "the log tells of it", SOON_S)
+        self.assertRegex(said, f"{traveller.name}: the name server does not know it; if it is yours, use sessionctl load")
+        self.assertFalse(traveller.is_here())
+        self.load(traveller, root, self.c)
+        self.eject(stick, self.c)
 
     def test_a_state_of_a_program_that_is_not_allowed(self):
         traveller, stick = self.on_a_stick(self.a)

@@ -212,10 +212,15 @@ class Travel(TravelTestCase):
     def test_what_is_refused(self):
         traveller = self.traveller()
         stick = self.folder()
+        linked = self.folder() / "link"  # to where the daemon would wait for itself
+        linked.symlink_to(self.a.daemon.mount.path)
         for line, endpoint, error in (
                 (f"save {stick}", self.at_a.name, errno.EBUSY),
                 ("save", traveller.name, errno.EINVAL),
                 (f"save {stick}/no/where", traveller.name, errno.ENOENT),
+                (f"save {self.a.daemon.mount.path}/x", traveller.name, errno.EINVAL),
+                (f"load {traveller.at.path}", None, errno.EINVAL),
+                (f"load {linked}/{self.at_a.name}", None, errno.EINVAL),
                 (f"load {stick}", None, errno.ENOENT),
                 (f"load {stick}/nothing", None, errno.ENOENT),
                 ("load", None, errno.EINVAL),
