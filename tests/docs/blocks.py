@@ -52,7 +52,8 @@ def script_of(blocks, mark):
     script = ""
     for block in blocks:
         if block.reason is None:
-            script += "\n" * (block.line - 1 - script.count("\n")) + block.text + f"printf '%s\\n' '{mark}{block.line}'\n"
+            script += "\n" * (block.line - 1 - script.count("\n"))
+            script += f"{block.text}printf '%s\\n' '{mark}{block.line}'\n"
     return script
 
 

@@ -31,7 +31,7 @@ VARIES = re.compile(r"\{[^}]*\}|%[sdzu]+|\\n")
 
 
 def texts_of(source, help_calls=frozenset(HELP_CALLS)):
-    """(line, text) of each string in a C++ source that is no help for the command line; strings side by side are one."""
+    """(line, text) of the strings in a C++ source but for those of --help. Strings side by side are one."""
     calls, texts, end = [], [], 0
     for token in TOKEN.finditer(source):
         text = token["text"] if token["text"] is not None else token["raw"]
@@ -67,8 +67,8 @@ def plain(page):
 
 
 def exceptions():
-    """(file, part) of what is no message: a line with a file's name, then parts, ... for the end of a long one. `#` begins
-    a reason."""
+    """(file, part) of what is no message: a line with a file's name, then parts, ... for the end of a long one.
+    `#` begins a reason."""
     file = None
     for line in EXCEPTIONS.read_text(encoding="utf-8").splitlines():
         if line.endswith((".cpp", ".hpp")):
@@ -97,7 +97,8 @@ class FormTest(unittest.TestCase):
 
     def test_strings(self):
         source = '#include "a b c"\nint x = 1;  // "no text"\nthrow Error(path + ": it is " /* "no" */\n  "gone");\n' \
-                 'app.add_option("--x", y, "helps you" + name("to see"))->check("not that");\nsay("{}: has\\n gone", x);\n'
+                 'app.add_option("--x", y, "helps you" + name("to see"))->check("not that");\n' \
+                 'say("{}: has\\n gone", x);\n'
         self.assertEqual([text for _, text in texts_of(source)], [": it is gone", "not that", "{}: has\\n gone"])
 
     def test_parts(self):
