@@ -185,6 +185,14 @@ void Operations::getattr(fuse_req_t req, Inode inode, fuse_file_info*) {
 void Operations::setattr(fuse_req_t req, Inode inode, struct stat* attr, int to_set, fuse_file_info* fi) {
   // truncate(1) on rules empties them; everything else is accepted and has no effect.
   const Kind kind = kind_of(inode);
+  // touch(1) asks for this when its dial has failed, and says no more when it succeeds.
+  if (kind == Kind::session) {
+    const SessionNode* node = sessions_.find(serial_of(inode));
+    if (node == nullptr || !node->session) {
+      fuse_reply_err(req, ENOENT);
+      return;
+    }
+  }
   if ((to_set & FUSE_SET_ATTR_SIZE) != 0 && attr->st_size == 0 && (kind == Kind::policy || kind == Kind::access)) {
     if (Resident* resident = residents_.find(serial_of(inode)))
       (void)(kind == Kind::policy ? residents_.set_policy(*resident, "") : residents_.set_access(*resident, ""));
