@@ -7,10 +7,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/sessionctl/inspect.hpp"
 #include "fs/sessionctl/passphrase.hpp"
+#include "fs/sessionctl/sockets.hpp"
 #include "fs/sessionctl/status.hpp"
+#include "fs/sessionctl/streams.hpp"
 #include "fs/sessionctl/travel.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
@@ -24,6 +27,7 @@ using Text = std::optional<std::string>;
 
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
+constexpr int max_session_limit = 10000;
 
 struct Arguments {
   Text mount;
@@ -31,6 +35,8 @@ struct Arguments {
   Text word;
   Text place;  // a folder, a file or a device
   bool passphrase = false;
+  std::size_t limit = sessionfs::ctl::default_session_limit;
+  std::vector<std::string> command;
 };
 
 int complain(const std::string& what, int status) {
@@ -145,6 +151,78 @@ void add_travel(CLI::App& app, Arguments& arguments) {
   });
 }
 
+// Other programs' bytes. `end` is where the endpoint of this side is named: --from who dials, --at who listens.
+CLI::App& add_stream(CLI::App& app, Arguments& arguments, const char* verb, const char* what, const char* end) {
+  CLI::App* command = app.add_subcommand(verb, what);
+  command->add_option(end, arguments.endpoint, "the endpoint on this side; default: the host's own")
+      ->option_text("ENDPOINT")
+      ->check(checked(fault_of_word));
+  return *command;
+}
+
+void add_service(CLI::App& command, Arguments& arguments, const char* what) {
+  command.add_option("SERVICE", arguments.word, what)->option_text(" ")->required()->check(checked(fault_of_word));
+}
+
+void add_limit(CLI::App& command, Arguments& arguments) {
+  command.add_option("--limit", arguments.limit, "so many sessions at once, others wait; default: 64")
+      ->option_text("N")
+      ->check(CLI::Range(1, max_session_limit));
+}
+
+void add_streams(CLI::App& app, Arguments& arguments) {
+  using namespace sessionfs::ctl;
+  const char* const dialled = "as SERVICE.OBJECT@DOMAIN";
+  const char* const offered = "its name, without the endpoint";
+
+  CLI::App& connecting = add_stream(app, arguments, "connect", "standard input and output become a session", "--from");
+  add_service(connecting, arguments, dialled);
+  connecting.footer(
+      "The end of the input is passed on; it ends when both directions have ended. It goes on after a\n"
+      "restart of the daemon. For ssh: -o ProxyCommand='sessionctl connect ssh.OBJECT@DOMAIN'");
+  connecting.callback([&arguments] {
+    const Tree tree(arguments.mount);
+    connect(tree, tree.endpoint_or_default(arguments.endpoint), *arguments.word);
+  });
+
+  CLI::App& serving = add_stream(app, arguments, "serve", "runs a command for each session that comes", "--at");
+  add_service(serving, arguments, offered);
+  serving.add_option("COMMAND", arguments.command, "and its arguments, behind --")->option_text(" ")->required();
+  add_limit(serving, arguments);
+  serving.footer(
+      "COMMAND has the session as standard input and output, and SESSION_NAME, SESSION_PEER, SESSION_SERVICE\n"
+      "and SESSIONFS_MOUNT in its environment. SIGTERM: no more sessions are taken; the second one ends those\n"
+      "that run.");
+  serving.callback([&arguments] {
+    const Tree tree(arguments.mount);
+    serve(tree, tree.endpoint_or_default(arguments.endpoint), *arguments.word, arguments.limit, arguments.command);
+  });
+
+  CLI::App& forwarding = add_stream(app, arguments, "forward", "connections to a port become sessions", "--from");
+  forwarding.add_option("PORT", arguments.place, "on this host alone; or ADDRESS:PORT; or the path of a socket")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_place));
+  add_service(forwarding, arguments, dialled);
+  add_limit(forwarding, arguments);
+  forwarding.callback([&arguments] {
+    const Tree tree(arguments.mount);
+    forward(tree, tree.endpoint_or_default(arguments.endpoint), *arguments.word, arguments.limit, *arguments.place);
+  });
+
+  CLI::App& exposing = add_stream(app, arguments, "expose", "sessions that come become connections", "--at");
+  add_service(exposing, arguments, offered);
+  exposing.add_option("HOST:PORT", arguments.place, "where to; or the path of a socket")
+      ->option_text(" ")
+      ->required()
+      ->check(checked(fault_of_place));
+  add_limit(exposing, arguments);
+  exposing.callback([&arguments] {
+    const Tree tree(arguments.mount);
+    expose(tree, tree.endpoint_or_default(arguments.endpoint), *arguments.word, arguments.limit, *arguments.place);
+  });
+}
+
 void add_commands(CLI::App& app, Arguments& arguments) {
   app.add_option("--mount", arguments.mount,
                  "where sessionfs is mounted; default: $SESSIONFS_MOUNT, else the one mount there is")
@@ -175,6 +253,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_command(app, arguments, "rebind", "moves an endpoint to another interface", "INTERFACE",
               "its name; default: back to what the policy picks");
   add_travel(app, arguments);
+  add_streams(app, arguments);
 }
 
 }  // namespace

@@ -516,4 +516,4 @@ def why_not():
 
 
 if __name__ == "__main__":
-    suite.main(also=why_not)
+    suite.main(instead=why_not)

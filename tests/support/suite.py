@@ -81,9 +81,10 @@ class _Result(unittest.TextTestResult):
         self._describe(test)
 
 
-def main(hosts=False, limit_s=None, also=None):
-    """Runs the tests of the calling file. Exits with 77 and a reason where they cannot run. `also`: says why not, too."""
-    reason = why_not(hosts) or (also() if also else None)
+def main(hosts=False, limit_s=None, also=None, instead=None):
+    """Runs the tests of the calling file. Exits with 77 and a reason where they cannot run. `also` says why not, too;
+    `instead` for tests that use no program of the project's."""
+    reason = instead() if instead else why_not(hosts) or (also() if also else None)
     if reason:
         print(f"skipped: {reason}")
         sys.exit(SKIPPED)

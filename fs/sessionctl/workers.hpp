@@ -1,0 +1,30 @@
+// A process for each session: what one does never holds up another.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <functional>
+#include <set>
+
+namespace sessionfs::ctl {
+
+class Workers {
+ public:
+  explicit Workers(std::size_t limit) : limit_(limit) {}
+
+  [[nodiscard]] bool full() const { return running_.size() >= limit_; }
+  [[nodiscard]] bool none() const { return running_.empty(); }
+  /// In a process of its own. What `work` throws is told on standard error.
+  void start(const std::function<void()>& work);
+  /// Takes note of those that have ended.
+  void reap();
+  /// Waits until all have; who asks to end meanwhile makes them end.
+  void finish();
+
+ private:
+  std::size_t limit_;
+  std::set<pid_t> running_;
+};
+
+}  // namespace sessionfs::ctl
