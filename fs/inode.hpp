@@ -24,6 +24,8 @@ enum class Kind : std::uint8_t {
   service = 12,
   session = 13,   // a session, or a name that could be dialled
   document = 14,  // a file or folder on the endpoint's storage
+  // Of the root, as the first ones:
+  root_metrics = 15,
 };
 
 inline constexpr unsigned kind_bits = 4;

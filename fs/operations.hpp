@@ -125,6 +125,7 @@ class Operations {
   std::string text_of(Inode inode);
   std::string session_text(const SessionNode& node);
   std::string host_status();
+  std::string metrics();
   std::string endpoint_status(const Resident& resident);
   void lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info* fi);
   int write_rules(OpenFile& file, std::string_view data, off_t offset);

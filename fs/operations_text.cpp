@@ -72,6 +72,8 @@ std::string Operations::text_of(Inode inode) {
       return std::string(list_of_endpoint_commands);
     case Kind::root_status:
       return host_status();
+    case Kind::root_metrics:
+      return metrics();
     case Kind::session: {
       const SessionNode* node = sessions_.find(serial_of(inode));
       return node != nullptr && node->session ? session_text(*node) : "";

@@ -23,6 +23,7 @@ struct FixedEntry {
 constexpr FixedEntry root_entries[] = {
     {"ctl", Kind::root_ctl, S_IFREG | 0600},
     {"status", Kind::root_status, S_IFREG | 0444},
+    {"metrics", Kind::root_metrics, S_IFREG | 0444},
 };
 constexpr FixedEntry endpoint_entries[] = {
     {"ctl", Kind::ctl, S_IFREG | 0600},           {"status", Kind::status, S_IFREG | 0444},
@@ -78,6 +79,7 @@ bool Operations::attributes(Inode inode, struct stat& out, pid_t caller) {
     case Kind::root:
     case Kind::root_ctl:
     case Kind::root_status:
+    case Kind::root_metrics:
       return true;
     case Kind::service:
       return services_.find(serial_of(inode)) != nullptr;
@@ -255,7 +257,7 @@ void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
   const bool is_moving = resident != nullptr && walkers_.moving(resident->serial);
   int error = 0;
   if (resident == nullptr) {
-    error = name == "ctl" || name == "status" ? ENOTDIR : ENOENT;
+    error = name == "ctl" || name == "status" || name == "metrics" ? ENOTDIR : ENOENT;
   } else if (*endpoint == residents_.default_name() || (resident->stay != Stay::here && !is_moving)) {
     error = EBUSY;
   } else if (!documents_.empty(resident->serial)) {

@@ -179,11 +179,9 @@ std::uint64_t SessionFile::bytes_given() const {
   const auto status = tree_->status(endpoint_);
   for (const auto& line : values_of(status.value_or(""), "session")) {
     if (!line.starts_with(name_ + " ")) continue;
-    const auto field = [&line](const std::string& key) {
-      const auto at = line.find(" " + key + "=");
-      return at == std::string::npos ? 0 : std::stoull(line.substr(at + key.size() + 2));
-    };
-    return field("received") - field("waiting");
+    const std::string key = " read=";
+    const auto at = line.find(key);
+    return at == std::string::npos ? 0 : std::stoull(line.substr(at + key.size()));
   }
   return 0;
 }
