@@ -8,10 +8,12 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
 #include "fs/sessionctl/signals.hpp"
+#include "fs/sessionctl/words.hpp"
 
 namespace sessionfs::ctl {
 namespace {
@@ -24,7 +26,11 @@ bool is_of_dead_mount(int number) { return number == ENOTCONN || number == ECONN
 
 bool has_daemon(const std::filesystem::path& mount) { return ::access((mount / "status").c_str(), F_OK) == 0; }
 
+// A mount that is dead can be taken away only when nobody has a file of it open: close it before.
 void wait_for_daemon(const std::filesystem::path& mount) {
+  if (has_daemon(mount)) return;
+  std::fprintf(stderr, "sessionctl: %s: the daemon has ended; waiting until it is there again\n",
+               printable(mount.string()).c_str());
   while (!has_daemon(mount)) {
     Signals::check();
     Signals::wait({}, mount_poll_ms);
@@ -168,6 +174,12 @@ void SessionFile::close() {
 
 void SessionFile::abort() { command("abort"); }
 
+std::uint64_t SessionFile::number(const std::string& name) const {
+  const std::string text = attribute(name);
+  if (text.empty()) fail(errno == ENODATA || errno == ENOENT ? ESTALE : errno);
+  return std::stoull(text);
+}
+
 std::string SessionFile::attribute(const std::string& name) const {
   std::array<char, max_attribute_bytes> value{};
   const ssize_t size = ::getxattr(path().c_str(), ("user.session." + name).c_str(), value.data(), value.size());
@@ -215,6 +227,7 @@ std::optional<std::string> ServiceFile::accept() {
   if (errno == EAGAIN || errno == EINTR) return std::nullopt;
   if (errno == ESTALE) throw Error("the service " + service_ + " has moved away with its endpoint", ESTALE);
   if (!is_of_dead_mount(errno)) throw Error("the service " + service_ + ": " + std::strerror(errno), errno);
+  file_.reset();
   wait_for_daemon(mount_);
   open();
   return std::nullopt;

@@ -50,7 +50,7 @@ class SessionFile {
   void command(const std::string& verb);
   [[nodiscard]] std::filesystem::path path() const { return tree_->mount() / endpoint_ / "sessions" / name_; }
   [[nodiscard]] std::string attribute(const std::string& name) const;
-  [[nodiscard]] std::uint64_t number(const std::string& name) const { return std::stoull(attribute(name)); }
+  [[nodiscard]] std::uint64_t number(const std::string& name) const;
   [[nodiscard]] std::uint64_t bytes_given() const;
   [[noreturn]] void fail(int number) const;
 
@@ -74,6 +74,8 @@ class ServiceFile {
   [[nodiscard]] int descriptor() const { return file_.get(); }
   /// The name of a session that has come; nothing: none has.
   std::optional<std::string> accept();
+  /// In a process that was forked, and has nothing to do with it.
+  void leave() { file_.reset(); }
 
  private:
   void open();

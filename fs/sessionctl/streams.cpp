@@ -150,7 +150,10 @@ void for_each_session(const Tree& tree, const std::string& endpoint, const std::
       workers.reap();
       if (!workers.full()) {
         if (const auto name = waiting.accept()) {
-          workers.start([&] { work(*name); });
+          workers.start([&] {
+            waiting.leave();
+            work(*name);
+          });
           continue;
         }
       }

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import suite  # noqa: E402
 from support.local import LocalTestCase  # noqa: E402
-from support.processes import AT_ONCE_S, SOON_S, kill_group, start, wait_until  # noqa: E402
+from support.processes import AT_ONCE_S, SOON_S, kill_group, shell, start, wait_until  # noqa: E402
 
 MIB = 1 << 20
 SIZE = 24 * MIB
@@ -160,6 +160,46 @@ class Streams(LocalTestCase):
         serving.send_signal(signal.SIGTERM)
         self.ended(serving)
         self.ended(connected, 1)
+
+    def test_a_dead_mount_can_be_taken_away(self):
+        self.serve("cat")
+        connected = self.connect()
+        connected.stdin.write(b"x")
+        connected.stdin.flush()
+        self.assertEqual(connected.stdout.read(1), b"x")
+        self.daemon.process.kill()
+        wait_until(lambda: shell('fusermount3 -u "$M"', M=self.mount.path).status == 0, "nobody uses it")
+        self.daemon.kill()
+        self.daemon.start()
+        out, errors = self.ended(connected, given=b"y")
+        self.assertEqual(out, b"y")
+        self.assertRegex(errors, "^sessionctl: .*: the daemon has ended; waiting until it is there again\n$")
+
+    def test_interrupted_without_a_daemon(self):
+        self.serve("cat")
+        connected = self.connect()
+        connected.stdin.write(b"x")
+        connected.stdin.flush()
+        self.assertEqual(connected.stdout.read(1), b"x")
+        self.daemon.kill()
+        self.assertIn(b"waiting", connected.stderr.readline())
+        connected.send_signal(signal.SIGTERM)
+        self.assertEqual(connected.wait(SOON_S), 1)
+        self.daemon.start()
+
+    def test_the_endpoint_moves_away(self):
+        serving = self.serve("cat")
+        connected = self.connect()
+        connected.stdin.write(b"x")
+        connected.stdin.flush()
+        self.assertEqual(connected.stdout.read(1), b"x")
+        self.client.command(f"save {self.folder}")
+        _, errors = self.ended(connected, 1)
+        self.assertRegex(errors, "^sessionctl: .*: its endpoint has moved away from this host; the session goes on there\n$")
+        self.ended(self.control("load", Path(self.folder) / self.client.name))
+        serving.send_signal(signal.SIGTERM)
+        wait_until(lambda: not os.listdir(self.server.services), "it takes no more")
+        self.stopped(serving)
 
     def test_suspended_and_resumed(self):
         self.serve("cat")
