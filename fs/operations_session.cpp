@@ -336,7 +336,7 @@ unsigned Operations::poll_events(Inode inode) {
     return service != endpoint->services.end() && !service->second.backlog.empty() ? POLLIN | POLLRDNORM : 0;
   }
   const Session& session = *sessions_.find(serial_of(inode))->session;
-  const bool failed = session.failure() != Failure::none;
+  const bool failed = session.failure() != Failure::none || session.detached();
   if (session.recv_buffer().readable_bytes() > 0 || session.read_ended() || failed) events |= POLLIN | POLLRDNORM;
   if (session.write_ended() || failed || session.send_buffer().space() > 0) events |= POLLOUT | POLLWRNORM;
   if (session.read_ended()) events |= POLLRDHUP;

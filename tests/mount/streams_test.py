@@ -185,6 +185,18 @@ class Readiness(LocalTestCase):
         self.assertTrue(events & select.POLLIN, "the end can be read")
         self.assertEqual(os.read(there, 1), b"")
 
+    def test_poll_tells_of_a_session_that_is_closed_here(self):
+        client, ours, server, theirs = self.pair()
+        server.command(f"suspend {theirs.name}")  # else the peer's end could come first
+        here = self.open(ours, os.O_RDWR | os.O_NONBLOCK)
+        poller = select.poll()
+        poller.register(here, select.POLLIN)
+        self.assertEqual(poller.poll(0), [])
+        os.unlink(ours)
+        [(_, events)] = poller.poll(AT_ONCE_S * 1000)
+        self.assertTrue(events & select.POLLIN, "the error can be read")
+        self.assert_errno(errno.ESTALE, os.read, here, 1)
+
     def test_select_wakes_a_waiter(self):
         _, ours, _, theirs = self.pair()
         waiter = start([sys.executable, "-c", "import os, select, sys; f = os.open(sys.argv[1], os.O_RDONLY); "
