@@ -208,6 +208,8 @@ TEST_F(LinkWatchTest, AddressesInTheOrderAndOfTheFamiliesAskedFor) {
   ip("address add fd00::1/64 dev v0");
   ip("address add 10.0.1.1/24 dev v1");
   start();
+  // One that other hosts are still asked for is none yet.
+  wait_until([&] { return interface("v0").ipv6; }, "the address of v0 is seen");
   const auto [a, b, c] = std::array{address("10.0.0.1"), address("fd00::1"), address("10.0.1.1")};
   EXPECT_EQ(watch_->addresses({"v1", "v0"}, true, true), Addresses({c, a, b}));
   EXPECT_EQ(watch_->addresses({"v0", "no such", "v1"}, true, true), Addresses({a, b, c}));
