@@ -64,7 +64,9 @@ def loop_holds(node, path):
     try:
         with open(f"/sys/block/{os.path.basename(node)}/loop/backing_file", encoding="utf-8",
                   errors="surrogateescape") as file:
-            return file.read().rstrip("\n").removesuffix(" (deleted)") == path
+            # Of a file whose folder was unmounted the kernel knows the end of the path alone.
+            shown = file.read().rstrip("\n").removesuffix(" (deleted)")
+            return os.path.basename(shown) == os.path.basename(path)
     except OSError:
         return False
 
