@@ -71,6 +71,7 @@ void World::move(std::size_t from, std::size_t to) {
   crash(from, true);
   crash(to, true);
   std::swap(nodes[from]->store, nodes[to]->store);
+  std::swap(nodes[from]->after_cut, nodes[to]->after_cut);
   std::swap(nodes[from]->endpoints, nodes[to]->endpoints);
   for (auto& [name, residence] : nodes[to]->endpoints) ++residence.generation;
   note_names();
