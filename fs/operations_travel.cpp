@@ -74,7 +74,7 @@ void Operations::save(fuse_req_t req, Resident& resident, std::string_view folde
   travel_.save(resident, target, passphrase, done);
 }
 
-// What lives on it is saved first; then it must still be there.
+// What lives on it is saved first. A stick that cannot be let go of is as one that has just come.
 void Operations::eject(fuse_req_t req, std::string_view what, std::size_t size) {
   const auto done = tell_later(req, size, [this] { return &last_error_; });
   const auto tell = [done](int error, const std::string& why) { done(error, error == 0 ? "" : "eject: " + why); };
@@ -84,9 +84,13 @@ void Operations::eject(fuse_req_t req, std::string_view what, std::size_t size) 
   std::vector<std::filesystem::path> roots;
   for (const auto& medium : found.media)
     if (!medium.root.empty()) roots.push_back(medium.root);
-  travel_.save_all_on(roots, [this, tell, name](int error, const std::string& why) {
-    if (error != 0) return tell(error, why);
-    media_.eject(name, tell);
+  const auto ejected = [this, tell, roots](int error, const std::string& why) {
+    if (error != 0) std::ranges::for_each(roots, [&](const auto& root) { travel_.medium_came(root); });
+    tell(error, why);
+  };
+  travel_.save_all_on(roots, [this, ejected, name](int error, const std::string& why) {
+    if (error != 0) return ejected(error, why);
+    media_.eject(name, ejected);
   });
 }
 
@@ -125,19 +129,20 @@ std::shared_ptr<const std::string> Operations::record_for(Inode inode, pid_t cal
 void Operations::note_walk(fuse_req_t req, Inode inode, int flags) {
   const Resident* resident = residents_.find(serial_of(inode));
   if ((flags & O_NOFOLLOW) == 0 || resident == nullptr || resident->stay != Stay::here) return;
-  if (resident->name == residents_.default_name()) return;  // it stays
   walkers_.reads_record(fuse_req_ctx(req)->pid, resident->serial);
 }
 
-// True when it was answered: a copy that was made too long ago does not become a move.
+// True when it was answered: a copy that was made too long ago, or of what stays, does not become a move.
 bool Operations::refuses_removal(fuse_req_t req, Inode parent) {
   const pid_t caller = fuse_req_ctx(req)->pid;
   if (!walkers_.knows(caller)) return false;
   const Kind kind = kind_of(parent);
   const std::uint64_t endpoint = kind == Kind::document ? documents_.endpoint_of(parent) : serial_of(parent);
-  if (walkers_.removes(caller, endpoint) != Walkers::Removal::too_late) return false;
+  if (walkers_.removes(caller, endpoint) != Walkers::Removal::refused) return false;
   if (Resident* resident = residents_.find(endpoint))
-    resident->last_error = "mv: it has gone on since its record was copied, and stays here; use sessionctl save";
+    resident->last_error = resident->name == residents_.default_name()
+                               ? "mv: it is the default endpoint of this host, which stays here"
+                               : "mv: it has gone on since its record was copied, and stays here; use sessionctl save";
   fuse_reply_err(req, EBUSY);
   return true;
 }
@@ -158,6 +163,11 @@ Walkers::Hooks Operations::walker_hooks() {
     };
   };
   return {
+      .may_move =
+          [this](std::uint64_t endpoint) {
+            const Resident* resident = residents_.find(endpoint);
+            return resident != nullptr && resident->name != residents_.default_name();
+          },
       .hold = with([this](Resident& resident) { runtime_.hold(resident.name); }),
       .release = with([this](Resident& resident) { release(resident); }),
       .begin_move =

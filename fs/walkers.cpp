@@ -23,6 +23,10 @@ void Walkers::reads_record(pid_t pid, std::uint64_t endpoint) {
   if (walker->endpoint != endpoint) let_go(*walker);
   if (walker->endpoint == endpoint && walker->phase != Walker::Phase::copies) return;
   if (std::exchange(walker->endpoint, endpoint) != endpoint) {
+    if (!hooks_.may_move(endpoint)) {
+      walker->phase = Walker::Phase::late;
+      return wait(pid, walker, late_walker_memory);
+    }
     walker->phase = Walker::Phase::copies;
     hooks_.hold(endpoint);
   }
@@ -77,13 +81,13 @@ Walkers::Removal Walkers::removes(pid_t pid, std::uint64_t endpoint) {
   const auto found = walkers_.find(pid);
   if (found == walkers_.end() || found->second->endpoint != endpoint) return Removal::ordinary;
   Walker& walker = *found->second;
-  if (walker.phase == Walker::Phase::late) return Removal::too_late;
-  if (walker.phase == Walker::Phase::copies && moving(endpoint)) return Removal::too_late;  // another one is faster
+  if (walker.phase == Walker::Phase::late) return Removal::refused;
+  if (walker.phase == Walker::Phase::copies && moving(endpoint)) return Removal::refused;  // another one is faster
   if (walker.phase == Walker::Phase::copies) {
     walker.patience.cancel();
     if (!hooks_.begin_move(endpoint)) {
       let_go(walker);
-      return Removal::too_late;
+      return Removal::refused;
     }
     walker.phase = Walker::Phase::moves;
   }

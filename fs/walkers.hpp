@@ -20,7 +20,7 @@ namespace sessionfs::fs {
 
 /// A walker that has read a record and neither ends nor begins to remove is not waited for longer than this.
 inline constexpr std::chrono::milliseconds walker_patience{2000};
-/// One that was too late is an ordinary program again after this.
+/// One whose removals are refused is an ordinary program again after this.
 inline constexpr std::chrono::seconds late_walker_memory{60};
 /// More walkers at a time are not looked after: their copies are as good as any.
 inline constexpr std::size_t max_walkers = 256;
@@ -29,6 +29,7 @@ class Walkers {
  public:
   /// By the serial number of an endpoint.
   struct Hooks {
+    std::function<bool(std::uint64_t)> may_move;     // false: it stays, and what is copied may be older than it
     std::function<void(std::uint64_t)> hold;         // nothing of it may change ...
     std::function<void(std::uint64_t)> release;      // ... until now
     std::function<bool(std::uint64_t)> begin_move;   // false: it is on its way already
@@ -43,7 +44,7 @@ class Walkers {
   enum class Removal : std::uint8_t {
     ordinary,  // it has copied nothing
     moves,     // what it removes, it has copied
-    too_late,  // it has, but too long ago: the endpoint has gone on since
+    refused,   // it has, but the endpoint has gone on since, or stays
   };
   /// `pid` is about to remove something of `endpoint`.
   Removal removes(pid_t pid, std::uint64_t endpoint);

@@ -48,9 +48,11 @@ class WalkersTest : public ::testing::Test {
 
   boost::asio::io_context io_;
   std::vector<std::string> seen_;
+  bool stays_ = false;
   bool may_move_ = true;
   Walkers walkers_{io_,
-                   {.hold = note("hold"),
+                   {.may_move = [this](std::uint64_t) { return !stays_; },
+                    .hold = note("hold"),
                     .release = note("release"),
                     .begin_move =
                         [this](std::uint64_t which) {
@@ -71,6 +73,18 @@ TEST_F(WalkersTest, ACopyHoldsItsEndpointUntilItsToolHasEnded) {
   wait_for(2);
   EXPECT_EQ(seen_, (Seen{"hold 7", "release 7"}));
   EXPECT_FALSE(walkers_.knows(tool.pid()));
+}
+
+TEST_F(WalkersTest, WhatStaysIsNotHeldAndNothingOfItIsRemovedByWhoHasCopiedIt) {
+  Tool tool;
+  Tool another;
+  stays_ = true;
+  walkers_.reads_record(tool.pid(), endpoint);
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::refused);
+  EXPECT_EQ(walkers_.removes(another.pid(), endpoint), Walkers::Removal::ordinary);
+  tool.end();
+  while (walkers_.knows(tool.pid())) io_.run_one();
+  EXPECT_EQ(seen_, Seen{});
 }
 
 TEST_F(WalkersTest, WhoRemovesWhatHeHasCopiedMovesIt) {
@@ -102,7 +116,7 @@ TEST_F(WalkersTest, OfTwoMoversOneIsTooLate) {
   walkers_.reads_record(one.pid(), endpoint);
   walkers_.reads_record(two.pid(), endpoint);
   EXPECT_EQ(walkers_.removes(one.pid(), endpoint), Walkers::Removal::moves);
-  EXPECT_EQ(walkers_.removes(two.pid(), endpoint), Walkers::Removal::too_late);
+  EXPECT_EQ(walkers_.removes(two.pid(), endpoint), Walkers::Removal::refused);
   two.end();
   while (walkers_.knows(two.pid())) io_.run_one();
   EXPECT_TRUE(walkers_.moving(endpoint));
@@ -115,7 +129,7 @@ TEST_F(WalkersTest, WhatIsOnItsWayAlreadyIsNotMoved) {
   Tool tool;
   walkers_.reads_record(tool.pid(), endpoint);
   may_move_ = false;
-  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::too_late);
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::refused);
   EXPECT_FALSE(walkers_.moving(endpoint));
   tool.end();
   while (walkers_.knows(tool.pid())) io_.run_one();
@@ -129,7 +143,7 @@ TEST_F(WalkersTest, WhatChangesAfterTheCopyIsNotMoved) {
   EXPECT_EQ(seen_, (Seen{"hold 7"}));
   walkers_.changes(endpoint);
   EXPECT_EQ(seen_, (Seen{"hold 7", "release 7"}));
-  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::too_late);
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::refused);
 }
 
 TEST_F(WalkersTest, AToolThatWaitsHoldsNothing) {
@@ -137,7 +151,7 @@ TEST_F(WalkersTest, AToolThatWaitsHoldsNothing) {
   walkers_.reads_record(tool.pid(), endpoint);
   wait_for(2);
   EXPECT_EQ(seen_, (Seen{"hold 7", "release 7"}));
-  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::too_late);
+  EXPECT_EQ(walkers_.removes(tool.pid(), endpoint), Walkers::Removal::refused);
 }
 
 TEST_F(WalkersTest, ItIsHeldAsLongAsOneOfTwoCopies) {

@@ -64,6 +64,22 @@ class Endpoints(LocalTestCase):
         self.assertIn("Device or resource busy", shell('rmdir "$E"', E=self.mount.path / default).err)
         self.assertIn(default, self.mount.names())
 
+    def test_mv_of_the_default_endpoint(self):
+        # It stays with all that it has; what was copied is a copy.
+        default = self.mount.endpoint(self.default_endpoint(), create=False)
+        server, copy = self.endpoint("server"), self.scratch("copy")
+        server.serve("s")
+        session = default.dial(server, "s")
+        shell_ok('mkdir "$E/photos" && echo needle > "$E/photos/a"', E=default)
+        result = shell('mv "$E" "$C"', E=default, C=copy)
+        self.assertNotEqual(result.status, 0, result)
+        self.assertIn("Device or resource busy", result.err)
+        self.assertEqual((default.path / "photos/a").read_text(), "needle\n")
+        self.assertTrue(Path(session).exists())
+        self.assertEqual(Path(copy, "photos/a").read_text(), "needle\n")
+        self.assertIn("mv: it is the default endpoint of this host, which stays here", default.status())
+        shell_ok('rm -r "$E/photos"', E=default)
+
     def default_endpoint(self):
         made = {name for name in self.mount.names() if not name[-7:-6].isdigit()}
         lines = [line for line in self.mount.status().splitlines() if line.startswith("default endpoint:")]
