@@ -34,13 +34,14 @@ class Child : public std::enable_shared_from_this<Child> {
   struct How {
     std::vector<std::string> variables;
     std::optional<std::chrono::milliseconds> limit;
+    ChildFiles files;
   };
   void start(std::vector<std::string> command, How how) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail("pipe", errno);
     words_.assign(ends[0]);
     words_.non_blocking(true);
-    const int error = spawn(std::move(command), std::move(how.variables), !how.limit, ends[1]);
+    const int error = spawn(std::move(command), how, ends[1]);
     ::close(ends[1]);
     if (error != 0) return fail("it cannot be started", error);
     // glibc of some supported systems has no pidfd_open().
@@ -63,7 +64,9 @@ class Child : public std::enable_shared_from_this<Child> {
   }
 
  private:
-  int spawn(std::vector<std::string> command, std::vector<std::string> variables, bool own_session, int error_end) {
+  int spawn(std::vector<std::string> command, How& how, int error_end) {
+    std::vector<std::string>& variables = how.variables;
+    const bool own_session = !how.limit;
     std::vector<char*> arguments;
     arguments.reserve(command.size() + 1);
     for (auto& word : command) arguments.push_back(word.data());
@@ -81,8 +84,15 @@ class Child : public std::enable_shared_from_this<Child> {
 
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    const auto give = [&](int given, int as, int flags) {
+      if (given >= 0) {
+        posix_spawn_file_actions_adddup2(&files, given, as);
+      } else {
+        posix_spawn_file_actions_addopen(&files, as, "/dev/null", flags, 0);
+      }
+    };
+    give(how.files.input, STDIN_FILENO, O_RDONLY);
+    give(how.files.output, STDOUT_FILENO, O_WRONLY);
     // One that outlives the daemon must not write into a pipe that nobody reads any more.
     if (own_session) {
       posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
@@ -154,13 +164,13 @@ class Child : public std::enable_shared_from_this<Child> {
 }  // namespace
 
 void run_child(asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
-               std::function<void(int, const std::string&)> done) {
-  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {{"LC_ALL=C"}, limit});
+               std::function<void(int, const std::string&)> done, ChildFiles files) {
+  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {{"LC_ALL=C"}, limit, files});
 }
 
 void start_child(asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,
                  std::function<void(int, const std::string&)> done) {
-  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {std::move(variables), std::nullopt});
+  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {std::move(variables), std::nullopt, {}});
 }
 
 }  // namespace sessionfs::fs

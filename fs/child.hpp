@@ -14,11 +14,17 @@ inline constexpr std::size_t max_child_words = 4096;
 /// Status of a program that could not be started, as shells say it.
 inline constexpr int child_not_started = 127;
 
-/// Runs `command` (a program in PATH and its arguments, in the C locale) without input or output; it is killed after
-/// `limit`. `done` is called once, later: its exit status, 128 and the signal's number when a signal has ended it,
+/// Descriptors of the caller's, for a program's standard input and output; -1: it has none.
+struct ChildFiles {
+  int input = -1;
+  int output = -1;
+};
+
+/// Runs `command` (a program in PATH and its arguments, in the C locale) with `files`; it is killed after `limit`.
+/// `done` is called once, later: its exit status, 128 and the signal's number when a signal has ended it,
 /// child_not_started; and the first line that it has written on standard error.
 void run_child(boost::asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
-               std::function<void(int status, const std::string& said)> done);
+               std::function<void(int status, const std::string& said)> done, ChildFiles files = {});
 
 /// The same for a program of the user's: in a session of its own, with his locale and with `variables` (NAME=VALUE) in
 /// its environment, and nobody hears what it says; it takes as long as it likes, and outlives the daemon. `said` is

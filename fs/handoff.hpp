@@ -6,12 +6,14 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/wire.hpp"
+#include "fs/handoff_documents.hpp"
 #include "fs/transport/dial.hpp"
 
 namespace sessionfs::fs {
@@ -33,19 +35,29 @@ struct HandoffAnswer {
   std::string record;      // encoded
   HandoffDenial denial{};  // of `denied`
   std::string why;         // of `unreachable` and `broken`, for people
-  /// Of `record`: tells the former residence that it is stored; to be called once. When all copies of it are gone and
-  /// none was called, the former residence knows that it is not taken.
-  std::function<void()> taken;
+  /// Of `record`: tells the former residence that it is stored, and unpacks its documents into `folder`, as
+  /// take_documents(); to be called once. When all copies of it are gone and none was called, the former residence
+  /// knows that it is not taken.
+  std::function<void(const std::filesystem::path& folder, std::function<void(HandedDocuments)> done)> taken;
+};
+
+/// What is handed over.
+struct Handover {
+  std::uint64_t generation = 0;  // of the residence whose `record` it is
+  std::string record;
+  /// Whether the new residence has stored it; called once, later. The folder of the documents that it gets then; empty:
+  /// none.
+  std::function<std::filesystem::path(bool taken)> done;
+  /// It has stored those, too.
+  std::function<void()> documents_taken;
 };
 
 /// Asks at one of `ways`, as `identity`, for the state for the residence of `generation`. `done` is called once, later.
 void ask_for_handoff(boost::asio::io_context& io, const TlsIdentity& identity, std::vector<Way> ways,
                      std::uint64_t generation, std::function<void(HandoffAnswer)> done);
 
-/// Answers on `connection` with the `record` of the residence of `generation`. `done` is called once, later: whether
-/// the new residence has stored it.
-void hand_over(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection, std::uint64_t generation,
-               std::string record, std::function<void(bool taken)> done);
+/// Answers on `connection`.
+void hand_over(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection, Handover what);
 
 /// Answers that there is nothing to hand over; `generation` 0: it does not reside here.
 void deny_handoff(SecureConnection& connection, HandoffDenial reason, std::uint64_t generation);

@@ -255,10 +255,11 @@ void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
   const auto endpoint = EndpointName::parse(name);
   const Resident* resident = endpoint ? residents_.find(*endpoint) : nullptr;
   const bool is_moving = resident != nullptr && walkers_.moving(resident->serial);
+  const auto is_on_its_way = [&] { return resident->stay != Stay::here && resident->stay != Stay::storage_away; };
   int error = 0;
   if (resident == nullptr) {
     error = name == "ctl" || name == "status" || name == "metrics" ? ENOTDIR : ENOENT;
-  } else if (*endpoint == residents_.default_name() || (resident->stay != Stay::here && !is_moving)) {
+  } else if (*endpoint == residents_.default_name() || (is_on_its_way() && !is_moving)) {
     error = EBUSY;
   } else if (!documents_.empty(resident->serial)) {
     error = ENOTEMPTY;

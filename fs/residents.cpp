@@ -176,6 +176,7 @@ void Residents::remove(const EndpointName& name, const Done& done) {
 void Residents::removed(const EndpointName& name) {
   const auto found = residents_.find(name);
   if (found == residents_.end()) return;
+  if (found->second.stay == Stay::storage_away) go_on(found->second);  // its sessions are here; they are closed
   if (on_removed) on_removed(found->second);
   // Identity and record stay for what its sessions still deliver.
   std::error_code ignored;

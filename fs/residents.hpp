@@ -176,6 +176,9 @@ class Residents {
   /// The last record of a former residence that nobody has taken yet; empty: there is none.
   [[nodiscard]] std::string former_record(const EndpointName& name) const;
   void forget_former(const EndpointName& name);
+  /// The folder of the documents that a former residence has left; empty: it has left none here.
+  [[nodiscard]] std::filesystem::path former_documents(const EndpointName& name) const;
+  void forget_former_documents(const EndpointName& name) const;
   /// An endpoint from elsewhere resides here from now on, with the generation in `record` and the `mark` by which it
   /// was claimed; its documents are in `storage`. It is `arriving`: frozen, until thaw() lets it go on. What a former
   /// residence here has left stays until forget_former(). Throws std::exception; then nothing has changed.
@@ -225,9 +228,11 @@ class Residents {
   [[nodiscard]] sns::ResidenceMark mark_of(const EndpointName& name) const;
   [[nodiscard]] sns::Residence residence_of(const Resident& resident) const;
   [[nodiscard]] EndpointRecord record_of(const Resident& resident) const;
+  void go_on(Resident& resident);
   void drop(Resident& resident);
   void drop_identity(const EndpointName& name);
   void throw_away(const EndpointName& name);
+  [[nodiscard]] std::vector<std::string> left_documents() const;
   void keep_documents_of(const std::filesystem::path& former) const;
   [[nodiscard]] std::filesystem::path folder_of_former(const EndpointName& name) const;
   void load_former(const std::filesystem::path& folder);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "fs/residents.hpp"
@@ -146,6 +147,7 @@ std::vector<std::string> Residents::troubles() const {
   if (!default_trouble_.empty() && !residents_.contains(default_name_))
     lines.push_back(default_name_.str() + ": " + default_trouble_);
   for (const auto& [name, reason] : not_here_) lines.emplace_back(name).append(": ").append(reason);
+  std::ranges::copy(left_documents(), std::back_inserter(lines));
   return lines;
 }
 

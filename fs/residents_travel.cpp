@@ -60,6 +60,10 @@ void Residents::thaw(Resident& resident) {
     resident.stay = Stay::storage_away;
     return;
   }
+  go_on(resident);
+}
+
+void Residents::go_on(Resident& resident) {
   Endpoint& endpoint = *runtime_.host().find_endpoint(resident.name);
   Host::thaw(endpoint);
   const bool was_closed = std::exchange(resident.stay, Stay::here) != Stay::leaving;
@@ -151,14 +155,9 @@ void Residents::retire_superseded(Resident& resident) {
     return;
   }
   for (const char* part : {sessions_name, ended_name, storage_name, seal_name}) discard(former / part);
-  const bool leaves_documents = !is_empty_folder(former / documents_name);
-  if (!leaves_documents) discard(former / documents_name);
   drop(resident);
   discard(mark_file(name));
-  not_here_[name.str()] =
-      "superseded: it resides elsewhere with a higher generation" +
-      (leaves_documents ? "; the documents that were here are in " + (former / documents_name).string()
-                        : std::string());
+  not_here_[name.str()] = "superseded: it resides elsewhere with a higher generation";
   spdlog::warn("{}: {}", name.str(), not_here_[name.str()]);
 }
 
@@ -167,6 +166,38 @@ std::string Residents::former_record(const EndpointName& name) const {
   std::error_code failed;
   if (!std::filesystem::exists(file, failed)) return "";
   return read_file(file, max_record_bytes);
+}
+
+std::filesystem::path Residents::former_documents(const EndpointName& name) const {
+  auto documents = folder_of_former(name) / documents_name;
+  std::error_code failed;
+  return std::filesystem::is_directory(documents, failed) ? documents : std::filesystem::path();
+}
+
+void Residents::forget_former_documents(const EndpointName& name) const {
+  const auto former = folder_of_former(name);
+  discard(former / documents_name);
+  std::error_code ignored;
+  std::filesystem::remove(former, ignored);  // unless its record has not been taken
+}
+
+// What nobody has taken, of any former residence here: lines for `status`.
+std::vector<std::string> Residents::left_documents() const {
+  std::vector<std::string> lines;
+  const auto tell = [&](const std::filesystem::path& former, const std::filesystem::path& documents) {
+    if (is_empty_folder(documents)) return;
+    const std::string folder = former.filename().string();
+    const auto name = folder.substr(0, folder.find("." + std::string(documents_name) + "."));
+    lines.push_back(name + ": documents of a former residence, which no other has taken, are in " + documents.string() +
+                    "; remove them when you have what you need");
+  };
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(state_ / former_name, failed)) {
+    const bool is_kept_apart =
+        entry.path().filename().string().find("." + std::string(documents_name) + ".") != std::string::npos;
+    tell(entry.path(), is_kept_apart ? entry.path() : entry.path() / documents_name);
+  }
+  return lines;
 }
 
 void Residents::forget_former(const EndpointName& name) {

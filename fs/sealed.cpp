@@ -119,39 +119,61 @@ std::string SealKey::seal(std::string_view content) const {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// All but the key itself. Nothing: they are none, or would cost too much.
+std::optional<SealKey> SealKey::parameters_of(std::string_view sealed) {
+  ByteReader in(std::as_bytes(std::span(sealed)));
+  if (in.number<std::uint32_t>() != sealed_magic || in.number<std::uint16_t>() != sealed_version) return std::nullopt;
+  SealKey read;
+  take(in, read.cost_);
+  take(in, read.salt_);
+  const auto& cost = read.cost_;
+  if (!in.ok() || cost[0] == 0 || cost[0] > max_cost_log || cost[1] != own_cost[1] || cost[2] != own_cost[2])
+    return std::nullopt;
+  return read;
+}
+
+std::optional<std::string> SealKey::open(std::string_view sealed) const {
+  const auto all = std::as_bytes(std::span(sealed));
+  ByteReader in(all);
+  (void)in.raw(head_bytes - sizeof(std::uint64_t) - nonce_bytes);
+  const auto nonce = in.raw(nonce_bytes);
+  const auto size = in.number<std::uint64_t>();
+  if (!in.ok() || size > max_record_bytes) return std::nullopt;
+  const auto content = in.raw(static_cast<std::size_t>(size));
+  const auto tag = in.raw(tag_bytes);
+  if (!in.ok()) return std::nullopt;
+  std::string opened(content.size(), '\0');
+  const std::unique_ptr<EVP_CIPHER_CTX, Deleter> context(EVP_CIPHER_CTX_new());
+  int count = 0;
+  auto* out = raw(std::as_writable_bytes(std::span(opened)).data());
+  auto* tag_at = const_cast<std::byte*>(tag.data());
+  const bool good =
+      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key_.data(), raw(nonce.data())) == 1 &&
+      EVP_DecryptUpdate(context.get(), nullptr, &count, raw(all.data()), head_bytes) == 1 &&
+      EVP_DecryptUpdate(context.get(), out, &count, raw(content.data()), static_cast<int>(content.size())) == 1 &&
+      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, tag_bytes, raw(tag_at)) == 1 &&
+      EVP_DecryptFinal_ex(context.get(), out + content.size(), &count) == 1;
+  return good ? std::optional(std::move(opened)) : std::nullopt;
+}
+
 bool is_sealed(std::string_view bytes) {
   ByteReader in(std::as_bytes(std::span(bytes)));
   return in.number<std::uint32_t>() == sealed_magic && in.ok();
 }
 
 std::optional<Opened> open_sealed(std::string_view bytes, std::string_view passphrase) {
-  const auto all = std::as_bytes(std::span(bytes));
-  ByteReader in(all);
-  if (in.number<std::uint32_t>() != sealed_magic || in.number<std::uint16_t>() != sealed_version) return std::nullopt;
-  Opened opened;
-  take(in, opened.key.cost_);
-  take(in, opened.key.salt_);
-  const auto nonce = in.raw(nonce_bytes);
-  const auto size = in.number<std::uint64_t>();
-  if (!in.ok() || size > max_record_bytes) return std::nullopt;
-  const auto content = in.raw(static_cast<std::size_t>(size));
-  const auto tag = in.raw(tag_bytes);
-  const auto& cost = opened.key.cost_;
-  if (!in.ok() || cost[0] == 0 || cost[0] > max_cost_log || cost[1] != own_cost[1] || cost[2] != own_cost[2])
-    return std::nullopt;
-  derive(passphrase, cost, opened.key.salt_, opened.key.key_);
-  opened.content.resize(content.size());
-  const std::unique_ptr<EVP_CIPHER_CTX, Deleter> context(EVP_CIPHER_CTX_new());
-  int count = 0;
-  auto* out = raw(std::as_writable_bytes(std::span(opened.content)).data());
-  auto* tag_at = const_cast<std::byte*>(tag.data());
-  const bool good =
-      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, opened.key.key_.data(), raw(nonce.data())) == 1 &&
-      EVP_DecryptUpdate(context.get(), nullptr, &count, raw(all.data()), head_bytes) == 1 &&
-      EVP_DecryptUpdate(context.get(), out, &count, raw(content.data()), static_cast<int>(content.size())) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, tag_bytes, raw(tag_at)) == 1 &&
-      EVP_DecryptFinal_ex(context.get(), out + content.size(), &count) == 1;
-  return good ? std::optional(std::move(opened)) : std::nullopt;
+  auto key = SealKey::parameters_of(bytes);
+  if (!key) return std::nullopt;
+  derive(passphrase, key->cost_, key->salt_, key->key_);
+  return open_sealed(bytes, *key);
+}
+
+std::optional<Opened> open_sealed(std::string_view bytes, const SealKey& key) {
+  const auto parameters = SealKey::parameters_of(bytes);
+  if (!parameters || parameters->cost_ != key.cost_ || parameters->salt_ != key.salt_) return std::nullopt;
+  auto content = key.open(bytes);
+  if (!content) return std::nullopt;
+  return Opened{std::move(*content), key};
 }
 
 }  // namespace sessionfs::fs

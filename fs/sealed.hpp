@@ -32,6 +32,9 @@ class SealKey {
 
  private:
   friend std::optional<Opened> open_sealed(std::string_view, std::string_view);
+  friend std::optional<Opened> open_sealed(std::string_view, const SealKey&);
+  static std::optional<SealKey> parameters_of(std::string_view sealed);
+  [[nodiscard]] std::optional<std::string> open(std::string_view sealed) const;
   std::array<std::uint8_t, 3> cost_{};  // log2 of N, r, p
   std::array<std::uint8_t, 16> salt_{};
   std::array<std::uint8_t, 32> key_{};
@@ -46,5 +49,7 @@ struct Opened {
 /// Nothing when the passphrase is not the right one, or the bytes are damaged. Bytes behind its end are ignored.
 /// Parameters that would cost more than twice the memory of our own are refused.
 std::optional<Opened> open_sealed(std::string_view bytes, std::string_view passphrase);
+/// By the key that it was sealed with; nothing when that was another one.
+std::optional<Opened> open_sealed(std::string_view bytes, const SealKey& key);
 
 }  // namespace sessionfs::fs

@@ -69,9 +69,21 @@ std::string read_plain_file(int folder, const char* name, std::size_t limit) {
   return content;
 }
 
+Opened unseal(const std::string& bytes, const std::string& passphrase, const std::string& seal) {
+  if (passphrase.empty()) {
+    const auto key = SealKey::from_text(seal);
+    auto opened = key ? open_sealed(bytes, *key) : std::nullopt;
+    if (!opened) throw BadRecord(ENOKEY, "its record is sealed; load it with its passphrase");
+    return std::move(*opened);
+  }
+  auto opened = open_sealed(bytes, passphrase);
+  if (!opened) throw BadRecord(EKEYREJECTED, "its record does not open with this passphrase, or is damaged");
+  return std::move(*opened);
+}
+
 }  // namespace
 
-ReadRecord read_record(const std::filesystem::path& folder, const std::string& passphrase) {
+ReadRecord read_record(const std::filesystem::path& folder, const std::string& passphrase, const std::string& seal) {
   const Fd at(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (at.get() < 0) throw BadRecord(errno, std::strerror(errno));
   // What a tool may have padded it with is bounded, too.
@@ -79,11 +91,9 @@ ReadRecord read_record(const std::filesystem::path& folder, const std::string& p
   std::string bytes = read_plain_file(at.get(), record_name, max_record_bytes + padding_limit);
   ReadRecord read;
   if (is_sealed(bytes)) {
-    if (passphrase.empty()) throw BadRecord(ENOKEY, "its record is sealed; load it with its passphrase");
-    auto opened = open_sealed(bytes, passphrase);
-    if (!opened) throw BadRecord(EKEYREJECTED, "its record does not open with this passphrase, or is damaged");
-    bytes = std::move(opened->content);
-    read.seal = opened->key.text();
+    Opened opened = unseal(bytes, passphrase, seal);
+    bytes = std::move(opened.content);
+    read.seal = opened.key.text();
   }
   auto record = decode_endpoint_record(std::as_bytes(std::span(bytes)));
   if (!record) throw BadRecord(EINVAL, "its record is damaged, or of a newer version");

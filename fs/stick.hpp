@@ -24,9 +24,12 @@ struct ReadRecord {
   std::string seal;  // the key that it was sealed with (SealKey::text()), empty: it was not
 };
 
-/// The record in `folder`. Throws BadRecord: ENOENT there is none, EINVAL it is damaged or none, ENOKEY it is sealed
-/// and no passphrase is given, EKEYREJECTED it is the wrong one; or the errno of the storage.
-ReadRecord read_record(const std::filesystem::path& folder, const std::string& passphrase);
+/// The record in `folder`. A sealed one opens with its passphrase or, when that is empty, with `seal`, a key that it
+/// may have been sealed with (SealKey::text()). Throws BadRecord: ENOENT there is none, EINVAL it is damaged or none,
+/// ENOKEY it is sealed and neither is given, or `seal` is another one; EKEYREJECTED it is the wrong passphrase; or the
+/// errno of the storage.
+ReadRecord read_record(const std::filesystem::path& folder, const std::string& passphrase,
+                       const std::string& seal = "");
 
 /// In the root of a stick at most this many entries are looked at.
 inline constexpr std::size_t max_stick_entries = 4096;

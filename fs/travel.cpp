@@ -56,38 +56,41 @@ void Travel::answer_handoff(const EndpointName& endpoint, std::uint64_t generati
 
 void Travel::hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
                              const std::shared_ptr<SecureConnection>& connection) {
-  Resident* resident = residents_.find(endpoint);
-  if (resident == nullptr) {
-    std::string record = residents_.former_record(endpoint);
-    if (record.empty()) return deny_handoff(*connection, HandoffDenial::not_here, 0);
-    return hand_over(io_, connection, generation - 1, std::move(record), [this, endpoint](bool taken) {
-      if (taken) residents_.forget_former(endpoint);
-    });
-  }
-  const std::uint64_t own = generation_of(*resident);
-  if (generation <= own) return deny_handoff(*connection, HandoffDenial::not_newer, own);
-  if (resident->stay == Stay::arriving || resident->stay == Stay::leaving || resident->stay == Stay::copying ||
-      giving_.contains(endpoint))
-    return deny_handoff(*connection, HandoffDenial::busy, own);
-  spdlog::info("{}: handed over to its residence of generation {}", endpoint.str(), generation);
-  residents_.freeze(*resident, Stay::handing_over);
-  std::string record = residents_.record_bytes(*resident);
-  giving_.insert(endpoint);
-  hand_over(io_, connection, own, std::move(record), [this, endpoint](bool taken) {
+  Handover what;
+  what.done = [this, endpoint](bool taken) {
     giving_.erase(endpoint);
     handed_over(endpoint, taken);
     runtime_.pump();
-  });
+    return taken ? residents_.former_documents(endpoint) : std::filesystem::path();
+  };
+  what.documents_taken = [this, endpoint] { residents_.forget_former_documents(endpoint); };
+  Resident* resident = residents_.find(endpoint);
+  if (resident == nullptr) {
+    what.generation = generation - 1;
+    what.record = residents_.former_record(endpoint);
+    if (what.record.empty()) return deny_handoff(*connection, HandoffDenial::not_here, 0);
+    return hand_over(io_, connection, std::move(what));
+  }
+  what.generation = generation_of(*resident);
+  if (generation <= what.generation) return deny_handoff(*connection, HandoffDenial::not_newer, what.generation);
+  if (resident->stay == Stay::arriving || resident->stay == Stay::leaving || resident->stay == Stay::copying ||
+      giving_.contains(endpoint))
+    return deny_handoff(*connection, HandoffDenial::busy, what.generation);
+  spdlog::info("{}: handed over to its residence of generation {}", endpoint.str(), generation);
+  residents_.freeze(*resident, Stay::handing_over);
+  what.record = residents_.record_bytes(*resident);
+  giving_.insert(endpoint);
+  hand_over(io_, connection, std::move(what));
 }
 
 void Travel::handed_over(const EndpointName& name, bool taken) {
   Resident* resident = residents_.find(name);
-  if (resident == nullptr || resident->stay != Stay::handing_over) return;
+  const bool is_over = resident == nullptr || resident->stay != Stay::handing_over;
   if (taken) {
-    residents_.retire_superseded(*resident);
-    residents_.forget_former(name);
-    return;
+    if (!is_over) residents_.retire_superseded(*resident);
+    return residents_.forget_former(name);
   }
+  if (is_over) return;
   // Whether the other one has taken it, or only has wanted to, the name server knows.
   if (!asking_.insert(name).second) return;
   residents_.ask_whether_it_may_stay(*resident, [this, name](sns::Status status) {

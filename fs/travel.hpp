@@ -2,7 +2,8 @@
 //
 //   save    freeze; applications save their states; documents are copied, the record is written; the residence ends
 //   load    read the record; claim the next generation at the name server; ask the former residence for its latest
-//           state; store it; tell the name server to stay; tell the former residence to forget it; go on here
+//           state; store it; tell the name server to stay; tell the former residence to forget it, and take its
+//           documents; go on here
 //
 // Of two hosts that load it at once, only one gets the name server's word that it may stay, and the former residence
 // forgets nothing before: what the other one asks for is still there.
@@ -94,7 +95,7 @@ class Travel {
   // travel_save.cpp
   void wait_for_applications(const std::shared_ptr<Saving>& saving);
   void copy_documents(const std::shared_ptr<Saving>& saving);
-  [[nodiscard]] bool was_loaded_since(const Resident& resident) const;
+  [[nodiscard]] bool was_loaded_since(const Resident& resident, const std::string& seal) const;
   void write_record(const std::shared_ptr<Saving>& saving);
   void bring_to_storage(const std::shared_ptr<Saving>& saving);
   void end_saving(const std::shared_ptr<Saving>& saving, int error, const std::string& why);
@@ -104,6 +105,7 @@ class Travel {
   enum class Asked : std::uint8_t { by_user, by_nobody };  // it was on a stick that was plugged in
   void load_one(const std::filesystem::path& folder, const std::string& passphrase, Asked asked, const Done& done);
   [[nodiscard]] bool may_register(const Arrival& arrival) const;
+  [[nodiscard]] std::string seal_of(const std::filesystem::path& folder);
   bool take_back(const Arrival& arrival);
   void claim(const std::shared_ptr<Arrival>& arrival);
   void claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status status, const sns::EndpointInfo& former);
@@ -113,8 +115,17 @@ class Travel {
   void settle(const std::shared_ptr<Arrival>& arrival);
   void ask_to_stay(const std::shared_ptr<Arrival>& arrival);
   void confirmed(const std::shared_ptr<Arrival>& arrival, sns::Status status);
+  void go_on(const std::shared_ptr<Arrival>& arrival);
   void end_loading(const std::shared_ptr<Arrival>& arrival, int error, const std::string& why);
   void load_next(std::vector<std::filesystem::path> folders, const std::string& passphrase, const Done& done);
+
+  // travel_documents.cpp
+  void take_documents_of_former(const std::shared_ptr<Arrival>& arrival);
+  void compare_documents(const std::shared_ptr<Arrival>& arrival, const std::filesystem::path& handed,
+                         const std::function<void()>& stored);
+  static void replace_documents(const std::filesystem::path& folder, const std::filesystem::path& handed);
+  void end_documents(const std::shared_ptr<Arrival>& arrival, const std::filesystem::path& handed,
+                     const std::string& why);
 
   // travel.cpp
   [[nodiscard]] std::uint64_t generation_of(const Resident& resident) const;

@@ -8,24 +8,10 @@
 
 #include "fs/stick.hpp"
 #include "fs/travel.hpp"
+#include "fs/travel_arrival.hpp"
 #include "sns/tls.hpp"
 
 namespace sessionfs::fs {
-
-struct Travel::Arrival {
-  Asked asked{};
-  std::filesystem::path folder;
-  ReadRecord read;
-  sns::KeyPair key;
-  sns::Residence residence;  // the one that is claimed
-  std::vector<sns::Address> former;
-  sns::Certificate certificate;
-  std::function<void()> taken;  // to be called when it is stored
-  int tries = 0;
-  Done done;
-
-  [[nodiscard]] const EndpointName& name() const { return read.record.name; }
-};
 
 void Travel::load(const std::filesystem::path& folder, const std::string& passphrase, const Done& done) {
   if (!folder.is_absolute()) return done(EINVAL, "load: name the folder by its whole path");
@@ -65,7 +51,7 @@ void Travel::load_one(const std::filesystem::path& folder, const std::string& pa
   arrival->folder = folder;
   const auto refuse = [&](int error, const std::string& why) { done(error, "load: " + folder.string() + ": " + why); };
   try {
-    arrival->read = read_record(folder, passphrase);
+    arrival->read = read_record(folder, passphrase, seal_of(folder));
   } catch (const BadRecord& error) {
     return refuse(error.error, error.what());
   } catch (const std::exception& error) {
@@ -96,6 +82,13 @@ void Travel::load_one(const std::filesystem::path& folder, const std::string& pa
   arriving_.insert(name);
   arrival->done = done;
   claim(arrival);
+}
+
+// The key by which it has left here, or came: whoever has plugged its stick in once more is asked for nothing.
+std::string Travel::seal_of(const std::filesystem::path& folder) {
+  const auto name = EndpointName::parse(folder.filename().string());
+  const Resident* resident = name ? residents_.find(*name) : nullptr;
+  return resident != nullptr ? resident->seal : "";
 }
 
 // The stick of an endpoint that waits for it. True when it goes on; false when it does not, or has gone on elsewhere
@@ -247,8 +240,13 @@ void Travel::confirmed(const std::shared_ptr<Arrival>& arrival, sns::Status stat
                            ? "superseded: another host has loaded it at the same time"
                            : std::string(sns::describe(status)));
   }
-  if (const auto taken = std::exchange(arrival->taken, nullptr)) taken();
   residents_.forget_former(arrival->name());
+  take_documents_of_former(arrival);
+}
+
+void Travel::go_on(const std::shared_ptr<Arrival>& arrival) {
+  Resident* resident = residents_.find(arrival->name());
+  if (resident == nullptr) return end_loading(arrival, ESTALE, "it was removed meanwhile");
   residents_.thaw(*resident);
   spdlog::info("{}: loaded from {}", arrival->name().str(), one_line(arrival->folder.string()));
   end_loading(arrival, 0, "");

@@ -30,7 +30,7 @@ struct Travel::Saving {
   Done done;
   std::chrono::steady_clock::time_point deadline;  // of the applications
   std::chrono::steady_clock::time_point quiet_since;
-  std::string former_seal;
+  std::string former_seal;  // as what lies at its storage is sealed
 };
 
 void Travel::save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase,
@@ -99,13 +99,14 @@ void Travel::copy_documents(const std::shared_ptr<Saving>& saving) {
   });
 }
 
-// What lies at its storage has gone on elsewhere, and must not be overwritten.
-bool Travel::was_loaded_since(const Resident& resident) const {
+// What lies at its storage has gone on elsewhere, and must not be overwritten. So it has when it is sealed in a way
+// that is not known here.
+bool Travel::was_loaded_since(const Resident& resident, const std::string& seal) const {
   try {
-    const auto there = read_record(resident.storage, "").record;
+    const auto there = read_record(resident.storage, "", seal).record;
     return there.name == resident.name && there.generation > generation_of(resident);
-  } catch (const BadRecord&) {
-    return false;
+  } catch (const BadRecord& error) {
+    return error.error == ENOKEY;
   }
 }
 
@@ -119,9 +120,10 @@ void Travel::write_record(const std::shared_ptr<Saving>& saving) {
     // A stick from which it came may hold, as a copy made by cp, what looks like the fixed files.
     if (is_copy)
       for (const auto name : reserved_names) std::filesystem::remove_all(place / name);
-    if (!is_copy && was_loaded_since(*resident))
+    if (!is_copy && was_loaded_since(*resident, saving->former_seal))
       return end_saving(saving, ESTALE, "another host has loaded it from there since");
     replace_file(place / record_name, residents_.portable_record(*resident));
+    if (!is_copy) saving->former_seal = resident->seal;
     if (is_copy) std::filesystem::rename(saving->unfinished, saving->folder);
     if (is_copy) sync_folder(saving->folder.parent_path());
   } catch (const std::system_error& error) {

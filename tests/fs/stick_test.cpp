@@ -66,6 +66,14 @@ TEST_F(StickTest, ASealedRecordNeedsItsPassphrase) {
   EXPECT_TRUE(SealKey::from_text(read.seal));
 }
 
+TEST_F(StickTest, ASealedRecordOpensWithAKeyThatIsKnown) {
+  const auto key = SealKey::from_passphrase("open sesame");
+  const auto folder = put("storage@verkstad.net", key.seal(record()));
+  EXPECT_EQ(read_record(folder, "", key.text()).record.private_key, "a key");
+  EXPECT_EQ(read_record(folder, "open sesame", "no key").seal, key.text());
+  EXPECT_THROW((void)read_record(folder, "", SealKey::from_passphrase("open sesame").text()), BadRecord);
+}
+
 TEST_F(StickTest, WhatIsNoRecord) {
   refuses(root_ / "nothing", ENOENT, "No such file");
   std::filesystem::create_directory(root_ / "empty");

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts.stickcase import StickTestCase  # noqa: E402
-from hosts.travelcase import command  # noqa: E402
+from hosts.travelcase import command, error_of_reading  # noqa: E402
 from hosts.world import DOMAIN  # noqa: E402
 from support import sticks, suite  # noqa: E402
 from support.processes import SOON_S, wait_until  # noqa: E402
@@ -71,6 +71,34 @@ class Sticks(StickTestCase):
         self.goes_on(exchange)
         traveller.wait_gone(self.a)
         self.finish(exchange)
+
+    def test_what_was_on_a_stick_that_is_lost_can_be_removed(self):
+        traveller, stick = self.on_a_stick(self.a)
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick.pull()
+        wait_until(lambda: "its stick is gone" in self.a.daemon.mount.status(), "A notices", SOON_S)
+        os.rmdir(traveller.at.path)
+        self.assertNotIn(traveller.name, self.a.daemon.mount.names())
+        # Its peers learn of it, and its name is free again.
+        exchange.end()
+        self.assertEqual(error_of_reading(exchange.theirs), 0)
+        os.mkdir(traveller.at.path)
+
+    def test_a_sealed_stick_comes_back(self):
+        # Who has given its passphrase here once is asked for nothing.
+        traveller, stick = self.traveller(self.a), self.stick()
+        self.save(traveller, self.plug(stick, self.a), "open sesame")
+        self.load(traveller, self.root_of(stick, self.a) / traveller.name, self.a, "open sesame")
+        exchange = self.connect(traveller)
+        self.goes_on(exchange)
+        stick.pull()
+        wait_until(lambda: "its stick is gone" in self.a.daemon.mount.status(), "A notices", SOON_S)
+        self.plug(stick, self.a)
+        self.goes_on(exchange)
+        command(self.a.daemon.mount, "save", traveller.name)
+        self.assertEqual((self.seen_from_outside(self.root_of(stick, self.a), self.a)
+                          / traveller.name / ".endpoint").read_bytes()[:4], b"SFSX")
 
     def test_a_stick_comes_back_from_a_host_that_the_former_one_knows_nothing_of(self):
         traveller, stick = self.on_a_stick(self.a)
@@ -202,6 +230,7 @@ class Sticks(StickTestCase):
         finally:
             os.close(held)
         self.assertIn("is in use: ", self.a.daemon.mount.status())
+        wait_until(traveller.is_here, "it goes on at A", SOON_S)
         self.eject(stick, self.a)
         self.plug(stick, self.c)
         traveller.is_at(self.c)

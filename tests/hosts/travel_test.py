@@ -125,6 +125,70 @@ class Travel(TravelTestCase):
         traveller.wait_gone(self.a)
         self.assertIn(f"{traveller.name}: superseded", self.a.daemon.mount.status())
 
+    def written(self, traveller, **documents):
+        for name, content in documents.items():
+            (traveller.at.path / name).write_text(content)
+
+    def documents(self, traveller):
+        return {path.relative_to(traveller.at.path).as_posix(): path.read_text()
+                for path in traveller.at.path.rglob("*")
+                if path.is_file() and path.relative_to(traveller.at.path).parts[0] not in
+                ("ctl", "status", "policy", "access", "services", "sessions", ".endpoint")}
+
+    def copied_and_changed(self):
+        """A copy, and what has become of its documents at A since."""
+        traveller = self.traveller()
+        self.written(traveller, changed="before", removed="x", same="same")
+        stick = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        self.written(traveller, changed="after", new="n")
+        (traveller.at.path / "removed").unlink()
+        (traveller.at.path / "folder").mkdir()
+        self.written(traveller, **{"folder/deep": "d"})
+        return traveller, stick, self.documents(traveller)
+
+    def test_the_former_host_hands_over_documents(self):
+        traveller, stick, documents = self.copied_and_changed()
+        self.load(traveller, stick, self.c)
+        wait_until(traveller.is_used, "it is loaded at C", SOON_S)
+        self.assertEqual(self.documents(traveller), documents)
+        self.assertEqual(documents["changed"], "after")
+        # Whoever has changed the copy itself finds that beside it.
+        replaced = Path(f"{stick}/{traveller.name}.replaced.1")
+        self.assertEqual({path.name: path.read_text() for path in replaced.iterdir()},
+                         {"changed": "before", "removed": "x", "same": "same"})
+        wait_until(lambda: not (self.a.daemon.state / "former" / traveller.name).exists(), "A keeps nothing", SOON_S)
+        self.assertNotIn(f"{traveller}: documents of a former", self.a.daemon.mount.status())
+        # A copy that is the same is not replaced.
+        second = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, second)
+        self.load(traveller, second, self.a)
+        wait_until(traveller.is_used, "it is loaded at A", SOON_S)
+        self.assertEqual(self.documents(traveller), documents)
+        self.assertEqual(os.listdir(second), [traveller.name])
+
+    def test_documents_that_find_no_room_stay_where_they_are(self):
+        traveller = self.traveller()
+        exchange = self.connect(traveller)
+        self.written(traveller, small="before")
+        stick = self.small(8 << 10)
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        (traveller.at.path / "film").write_bytes(bytes(16 << 20))
+        self.written(traveller, small="after")
+        self.goes_on(exchange)
+        self.load(traveller, stick, self.c)
+        wait_until(traveller.is_used, "it is loaded at C", SOON_S)
+        self.goes_on(exchange)
+        self.assertEqual(self.documents(traveller), {"small": "before"})
+        self.assertEqual(os.listdir(stick), [traveller.name])
+        for _ in range(2):
+            line = next(line for line in self.a.daemon.mount.status().splitlines() if f"{traveller}: documents of a former" in line)
+            kept = Path(line.split(" are in ")[1].split(";")[0])
+            self.assertEqual((kept / "small").read_text(), "after")
+            self.assertEqual((kept / "film").stat().st_size, 16 << 20)
+            self.a.daemon.restart()
+        self.finish(exchange)
+
     def test_two_copies_are_loaded(self):
         traveller = self.traveller()
         exchange = self.connect(traveller)
