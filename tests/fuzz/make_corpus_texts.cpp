@@ -65,6 +65,17 @@ void make_state_file_seeds(Corpus& corpus) {
   corpus.add("state_file", "short", change(600, {}));
 }
 
+void make_sealed_seeds(Corpus& corpus) {
+  corpus.add("sealed", "whole", "");
+  corpus.add("sealed", "padded", "ab");
+  corpus.add("sealed", "magic", std::string("\0\0\1", 3));
+  corpus.add("sealed", "version", std::string("\0\5\1", 3));
+  corpus.add("sealed", "cost", std::string("\0\6\1", 3));
+  corpus.add("sealed", "size", std::string("\0\x25\x80", 3));
+  corpus.add("sealed", "tag", std::string("\0\x50\1", 3));
+  corpus.add("sealed", "none", "SFSX");
+}
+
 void make_tls_record_seeds(Corpus& corpus) {
   corpus.add("tls_record", "forged", joined({0, 23, 3, 3, 0, 32}, bytes_of("0123456789abcdef0123456789abcdef")));
   corpus.add("tls_record", "handshake", joined({0, 22, 3, 3, 0, 32}, bytes_of("0123456789abcdef")));
@@ -82,6 +93,7 @@ void make_text_seeds(Corpus& corpus) {
   make_ctl_seeds(corpus);
   make_config_seeds(corpus);
   make_state_file_seeds(corpus);
+  make_sealed_seeds(corpus);
   make_tls_record_seeds(corpus);
 }
 

@@ -25,6 +25,7 @@ Run sessionfs_fuzz_policy;
 Run sessionfs_fuzz_record;
 Run sessionfs_fuzz_responder;
 Run sessionfs_fuzz_sns_wire;
+Run sessionfs_fuzz_sealed;
 Run sessionfs_fuzz_state_file;
 Run sessionfs_fuzz_tls_record;
 Run sessionfs_fuzz_wire;
@@ -51,6 +52,7 @@ constexpr Target targets[] = {
     {"record", sessionfs_fuzz_record},
     {"responder", sessionfs_fuzz_responder},
     {"sns_wire", sessionfs_fuzz_sns_wire},
+    {"sealed", sessionfs_fuzz_sealed},
     {"state_file", sessionfs_fuzz_state_file},
     {"tls_record", sessionfs_fuzz_tls_record},
     {"wire", sessionfs_fuzz_wire},
