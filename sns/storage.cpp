@@ -125,8 +125,10 @@ Storage::~Storage() = default;
 
 Storage::Database Storage::open_database(const std::filesystem::path& path, Durability durability) {
   sqlite3* raw = nullptr;
+  // Its folder may be a link, as that of a service of systemd is, but SQLite then follows none on the whole way.
+  const auto place = std::filesystem::canonical(path.parent_path()) / path.filename();
   const int result =
-      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
+      sqlite3_open_v2(place.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database(raw);
   if (result != SQLITE_OK) throw std::runtime_error("cannot open " + path.string() + ": " + sqlite3_errstr(result));
   sqlite3_busy_timeout(raw, static_cast<int>(storage_busy_limit.count()));

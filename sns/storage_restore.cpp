@@ -65,6 +65,7 @@ class StorageRestore::Workplace {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   void put_in_place() const {
+    give_to_owner();
     sync(path_ / database_name);
     refuse_second_database(folder_);
     const auto place = folder_ / database_name;
@@ -73,10 +74,19 @@ class StorageRestore::Workplace {
       refuse_second_database(folder_);  // a server has been started meanwhile
       fail("cannot make " + place.string(), number);
     }
-    sync(folder_);
+    sync(folder_ / ".");  // which may be a link
   }
 
  private:
+  // Root restores for a server that runs as somebody else.
+  void give_to_owner() const {
+    if (::geteuid() != 0) return;
+    struct stat owner {};
+    const auto database = path_ / database_name;
+    if (::stat(folder_.c_str(), &owner) != 0 || ::lchown(database.c_str(), owner.st_uid, owner.st_gid) != 0)
+      fail("cannot make " + database.string(), errno);
+  }
+
   class Descriptor {
    public:
     Descriptor(const std::filesystem::path& path, int flags)

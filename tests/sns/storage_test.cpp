@@ -64,6 +64,15 @@ TEST_F(StorageTest, TheAuthorityStaysTheSame) {
   EXPECT_EQ(Storage::attach(folder_.path() / "sns").authority().certificate().fingerprint(), before);
 }
 
+// As that of a service of systemd with DynamicUser=.
+TEST_F(StorageTest, ItsFolderMayBeALink) {
+  std::filesystem::create_directory(folder_.path() / "elsewhere");
+  std::filesystem::create_directory_symlink("elsewhere", folder_.path() / "sns");
+  open().store(NewEndpoint{alice_, key_, at(1), {v4(1, 4700)}}, 3, test_time);
+  EXPECT_EQ(table_of(open()).size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() / "elsewhere/sns.sqlite"));
+}
+
 TEST_F(StorageTest, FilesArePrivate) {
   const Storage storage = open();
   for (const auto& file : std::filesystem::directory_iterator(folder_.path() / "sns")) {
