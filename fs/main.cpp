@@ -17,6 +17,7 @@
 
 #include "fs/config.hpp"
 #include "fs/daemon.hpp"
+#include "sns/service_manager.hpp"
 
 namespace {
 
@@ -103,6 +104,7 @@ int serve(const Config& config, const DaemonOptions& options, bool foreground) {
   Daemon daemon(io, config, options);
   daemon.settle();
   if (foreground) {
+    sessionfs::sns::tell_ready();
     daemon.run();
     return 0;
   }
@@ -137,11 +139,12 @@ int main(int argc, char** argv) {
   app.add_flag("-f", foreground, "stay in the foreground");
   app.add_flag("-d", debug, "show every request of the kernel; implies -f");
   app.add_option("-o", mount_options, "mount options, separated by commas, for example allow_other")
+      ->option_text("OPTIONS")
       ->allow_extra_args(false);
-  app.add_option("--config", config_file, "the configuration file");
-  app.add_option("--state", state, "the folder that keeps keys, documents and sessions");
-  app.add_option("--listen", listen,
-                 "ADDR:PORT for connections from other hosts (default [::]:4700, or any free port)");
+  app.add_option("--config", config_file, "the configuration file")->option_text("FILE");
+  app.add_option("--state", state, "the folder that keeps keys, documents and sessions")->option_text("DIR");
+  app.add_option("--listen", listen, "for connections from other hosts; default [::]:4700, or any free port")
+      ->option_text("ADDR:PORT");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,6 +19,7 @@
 #include "sns/client.hpp"
 #include "sns/responder.hpp"
 #include "sns/server.hpp"
+#include "sns/service_manager.hpp"
 #include "sns/snsd_admin.hpp"
 #include "sns/storage.hpp"
 #include "sns/tls.hpp"
@@ -42,7 +43,7 @@ struct Options {
 
 std::filesystem::path state_folder(const Options& options) {
   if (!options.state.empty()) return options.state;
-  if (::geteuid() == 0) return "/var/lib/sessionfs/sns";
+  if (::geteuid() == 0) return "/var/lib/snsd";
   const char* state_home = std::getenv("XDG_STATE_HOME");
   if (state_home != nullptr && *state_home == '/') return std::filesystem::path(state_home) / "sessionfs/sns";
   const char* home = std::getenv("HOME");
@@ -97,6 +98,7 @@ int serve(const Options& options) {
   const std::string where = to_string(to_address(server->local_endpoint()));
   responder.storage().set_served_at(where);
   std::cout << "snsd: serving " << responder.storage().domain() << " on " << where << std::endl;
+  tell_ready();
   io.run();
   return 0;
 }
@@ -119,7 +121,7 @@ int run(int argc, char** argv) {
       ->check(CLI::Validator(check_listen, ""))
       ->type_name("ADDR:PORT");
   app.add_option("--state", options.state,
-                 "the folder of its database; default /var/lib/sessionfs/sns for root, "
+                 "the folder of its database; default /var/lib/snsd for root, "
                  "$XDG_STATE_HOME/sessionfs/sns for others")
       ->type_name("DIR");
   app.add_option("--lease", options.lease_s,
@@ -127,7 +129,7 @@ int run(int argc, char** argv) {
                      std::to_string(min_lease_s) + " to " + std::to_string(max_lease_s) + ", default " +
                      std::to_string(default_lease.count()))
       ->check(CLI::Range(min_lease_s, max_lease_s))
-      ->type_name("SECONDS");
+      ->option_text("SECONDS");
   app.add_flag("--verbose", options.verbose, "log connections, too");
 
   const AdminCommands commands(

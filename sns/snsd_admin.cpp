@@ -113,7 +113,7 @@ AdminCommands::AdminCommands(CLI::App& app, std::function<std::filesystem::path(
   CLI::App* token = add("token", "print a token by which one host can join the domain", &AdminCommands::token);
   token->add_option("--expires", expiry_s_, "for how many seconds it can be used; default 86400")
       ->check(CLI::Range(std::int64_t{1}, max_expiry_s))
-      ->type_name("SECONDS");
+      ->option_text("SECONDS");
   token->add_option("--address", addresses_, "where that host finds this server; may be given several times")
       ->check(CLI::Validator(
           [](const std::string& text) { return parse_server(text) ? "" : "'" + text + "' is no ADDR:PORT"; }, ""))
@@ -138,17 +138,20 @@ void AdminCommands::add_lists() {
                          "end a member's right to create endpoints, or an endpoint's key; a running server notices "
                          "within about a second",
                          &AdminCommands::revoke);
-  revoke->add_option("WHAT", what_, "a member's number (snsd members), or an endpoint's name")
+  revoke->add_option("MEMBER|ENDPOINT", what_, "a member's number (snsd members), or an endpoint's name")
+      ->option_text(" ")
       ->check(CLI::Validator(check_revocable, ""))
       ->required();
   CLI::App* list =
       add("list", "list endpoints: name, generation, where it is, how many services it has", &AdminCommands::list);
-  list->add_option("PATTERN", pattern_, "only names that start so, or that match a pattern with * ? [...]");
+  list->add_option("PATTERN", pattern_, "only names that start so, or that match a pattern with * ? [...]")
+      ->option_text(" ");
   list->add_option("--member", member_, "only what this member has created")
       ->check(CLI::Validator(check_member, ""))
       ->type_name("NUMBER");
   CLI::App* show = add("show", "tell all about one endpoint, in lines of KEY: VALUE", &AdminCommands::show);
   show->add_option("NAME", name_, "the endpoint's name, object@domain")
+      ->option_text(" ")
       ->check(CLI::Validator(check_name, ""))
       ->required();
 }
@@ -163,7 +166,7 @@ void AdminCommands::add_backups() {
                          "make a name server's database of what export has written, in a folder that has none: all of "
                          "it, or nothing when a line is wrong",
                          &AdminCommands::import_all);
-  import->add_option("FILE", file_, "the file; default: standard input");
+  import->add_option("FILE", file_, "the file; default: standard input")->option_text(" ");
 }
 
 Storage AdminCommands::attach() const {
