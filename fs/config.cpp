@@ -1,5 +1,6 @@
 #include "fs/config.hpp"
 
+#include <pwd.h>
 #include <toml++/toml.h>
 #include <unistd.h>
 
@@ -141,6 +142,9 @@ std::filesystem::path user_folder(const char* variable, const char* below_home) 
   if (const char* folder = std::getenv(variable); folder != nullptr && *folder == '/')
     return std::filesystem::path(folder) / "sessionfs";
   const char* home = std::getenv("HOME");
+  // mount(8) takes it away.
+  const passwd* user = home == nullptr ? ::getpwuid(::geteuid()) : nullptr;
+  if (user != nullptr) home = user->pw_dir;
   return std::filesystem::path(home != nullptr ? home : "/") / below_home / "sessionfs";
 }
 

@@ -86,7 +86,7 @@ std::string read_text(const filesystem::path& path) {
 filesystem::path found_mount() {
   if (const char* named = std::getenv("SESSIONFS_MOUNT"); named != nullptr && *named != '\0') return named;
   std::ifstream mountinfo("/proc/self/mountinfo");
-  const auto all = mounts(mountinfo);
+  const auto all = mounts(mountinfo, ::geteuid());
   if (all.empty()) throw Error("sessionfs is not mounted; start it with: sessionfs MOUNTPOINT");
   if (all.size() == 1) return all.front();
   std::string names;
@@ -134,8 +134,9 @@ std::vector<std::string> names_in(const filesystem::path& folder) {
 
 }  // namespace
 
-std::vector<filesystem::path> mounts(std::istream& mountinfo) {
-  std::vector<filesystem::path> found;
+std::vector<filesystem::path> mounts(std::istream& mountinfo, uid_t user) {
+  std::vector<filesystem::path> own;
+  std::vector<filesystem::path> others;
   std::set<std::string> devices;
   for (std::string line; std::getline(mountinfo, line);) {
     std::istringstream fields(line);
@@ -149,10 +150,15 @@ std::vector<filesystem::path> mounts(std::istream& mountinfo) {
     std::string word;
     while (fields >> word && word != "-") continue;
     std::string type;
-    fields >> type;
+    std::string source;
+    std::string options;
+    fields >> type >> source >> options;
     // A folder of the tree that is bound to another place is no mount by which the daemon could be asked.
-    if (type == "fuse.sessionfs" && root == "/" && devices.insert(device).second) found.emplace_back(unescaped(place));
+    if (type != "fuse.sessionfs" || root != "/" || !devices.insert(device).second) continue;
+    const bool is_own = ("," + options + ",").find(",user_id=" + std::to_string(user) + ",") != std::string::npos;
+    (is_own ? own : others).emplace_back(unescaped(place));
   }
+  auto& found = own.empty() ? others : own;
   std::ranges::sort(found);
   return found;
 }

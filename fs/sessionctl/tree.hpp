@@ -2,6 +2,8 @@
 // comes from here; there is no other way to the daemon.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <filesystem>
 #include <iosfwd>
@@ -26,9 +28,9 @@ class Error : public std::runtime_error {
   int number_;
 };
 
-/// Where sessionfs is mounted, as a file mountinfo has it (proc(5)). A daemon whose mount is bound to other places too
-/// is named once.
-std::vector<std::filesystem::path> mounts(std::istream& mountinfo);
+/// Where sessionfs is mounted, as a file mountinfo has it (proc(5)): by `user`, or by others when that one has no
+/// mount. A daemon whose mount is bound to other places too is named once.
+std::vector<std::filesystem::path> mounts(std::istream& mountinfo, uid_t user);
 
 class Tree {
  public:

@@ -22,7 +22,7 @@ using Paths = std::vector<filesystem::path>;
 
 Paths mounts_of(const std::string& text) {
   std::istringstream mountinfo(text);
-  return mounts(mountinfo);
+  return mounts(mountinfo, 1000);
 }
 
 TEST(SessionctlMounts, OnlyThoseOfSessionfsSorted) {
@@ -32,6 +32,15 @@ TEST(SessionctlMounts, OnlyThoseOfSessionfsSorted) {
                       "42 22 0:52 / /a - fuse.sessionfs a,name rw\n"
                       "43 22 0:53 / /b rw - fuse fuse.sessionfs rw\n"),
             (Paths{"/a", "/session"}));
+}
+
+TEST(SessionctlMounts, OnesOwnGoBeforeThoseOfOthers) {
+  const std::string others =
+      "40 22 0:50 / /home/b rw - fuse.sessionfs sessionfs rw,user_id=1001,group_id=1000\n"
+      "41 22 0:51 / /session rw - fuse.sessionfs sessionfs rw,user_id=0,allow_other\n";
+  EXPECT_EQ(mounts_of(others), (Paths{"/home/b", "/session"}));
+  EXPECT_EQ(mounts_of(others + "42 22 0:52 / /home/a rw - fuse.sessionfs sessionfs rw,user_id=1000\n"),
+            Paths{"/home/a"});
 }
 
 TEST(SessionctlMounts, OneThatIsBoundElsewhereCountsOnce) {
