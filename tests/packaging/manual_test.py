@@ -1,7 +1,8 @@
-"""The manual pages name the same commands and options as the programs' --help."""
+"""The manual pages name the same commands and options as the programs' --help, and are as man(1) and readers want them."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -9,11 +10,17 @@ from pathlib import Path
 
 PAGES = Path(__file__).resolve().parents[2] / "packaging" / "man"
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-zA-Z])(?![\w-])")
+HELP = {"-h", "--help"}  # of every command, told once
+OF_PROGRAMS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+OF_FILES = ["NAME", "DESCRIPTION", "FILES", "EXAMPLES", "SEE ALSO"]
+
+
+def output(*command):
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True)
 
 
 def help_of(program, *words):
-    return subprocess.run([program, *words, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=20, check=True).stdout
+    return output(program, *words, "--help").stdout
 
 
 def part(text, heading):
@@ -25,6 +32,10 @@ def options_in(text):
     return set(OPTION.findall(text))
 
 
+def options_of(program, *command):
+    return options_in(part(help_of(program, *command), "Options"))
+
+
 def commands_of(program):
     return re.findall(r"^  (\S+)", part(help_of(program), "Subcommands"), re.MULTILINE)
 
@@ -34,16 +45,34 @@ def page(name):
     return re.sub(r"\\(.)", r"\1", (PAGES / f"{name}.scd").read_text(encoding="utf-8").replace("*", ""))
 
 
+def sections(text):
+    """What stands below each heading."""
+    return {found[1]: found[2] for found in re.finditer(r"^# ([^\n]+)\n(.*?)(?=^# |\Z)", text, re.MULTILINE | re.DOTALL)}
+
+
+def entries(section):
+    """(usage, text) of the commands in a section, by name: several usages may share one text."""
+    found = {}
+    for usages, text in re.findall(r"^((?:\S.*\n)+)((?:\t.*\n)+)", section, re.MULTILINE):
+        for usage in usages.splitlines():
+            found[usage.split()[0]] = (usage, text)
+    return found
+
+
 class Manual(unittest.TestCase):
+    maxDiff = None
+
     def compare(self, program, name):
-        text = page(name)
-        helps = [help_of(program)] + [help_of(program, command) for command in commands_of(program)]
-        offered = set().union(*(options_in(part(each, "Options")) for each in helps))
-        # What stands behind a -- is another program's, as are options of the examples.
-        told = options_in(re.sub(r"\n# EXAMPLES\n.*?(?=\n# )", "", text, flags=re.DOTALL).replace("fusermount3 -u", ""))
-        self.assertEqual(offered, told)
-        for command in commands_of(program):
-            self.assertRegex(text, rf"(?m)^{command}(\s|\+|$)", f"{name} tells nothing of {command}")
+        told = sections(page(name))
+        self.assertEqual(options_in(told["OPTIONS"]), options_of(program))
+        commands = entries(told.get("COMMANDS", ""))
+        self.assertEqual(set(commands), set(commands_of(program)))
+        for command, (usage, text) in commands.items():
+            with self.subTest(command=command):
+                offered = options_of(program, command) - HELP
+                # What stands behind a -- is another program's.
+                self.assertLessEqual(options_in(usage), offered, "an option that there is not")
+                self.assertLessEqual(offered, options_in(usage + text), "an option that is not told of")
 
     def test_sessionfs(self):
         self.compare(os.environ["SESSIONFS_BIN"], "sessionfs.1")
@@ -53,6 +82,34 @@ class Manual(unittest.TestCase):
 
     def test_snsd(self):
         self.compare(os.environ["SNSD_BIN"], "snsd.8")
+
+    def test_sections(self):
+        for path in PAGES.glob("*.scd"):
+            with self.subTest(page=path.name):
+                found = list(sections(path.read_text(encoding="utf-8")))
+                wanted = OF_FILES if path.stem.endswith("5") else OF_PROGRAMS
+                self.assertEqual([each for each in found if each in wanted], wanted)
+                self.assertEqual(found[-1], "SEE ALSO")
+
+    def test_they_name_each_other(self):
+        ours = {re.sub(r"(.*)\.(\d)", r"\1(\2)", path.stem) for path in PAGES.glob("*.scd")}
+        for path in PAGES.glob("*.scd"):
+            with self.subTest(page=path.name):
+                named = set(re.findall(r"(?:sessionfs|sessionctl|snsd|mount\.fuse\.sessionfs)[\w.-]*\(\d\)",
+                                       path.read_text(encoding="utf-8").split("\n", 1)[1].replace("*", "")))
+                self.assertLessEqual(named, ours)
+                self.assertTrue(named)
+
+    @unittest.skipUnless(shutil.which("man") and shutil.which("scdoc"), "man and scdoc are needed")
+    def test_man_has_nothing_to_complain_of(self):
+        for path in PAGES.glob("*.scd"):
+            with self.subTest(page=path.name):
+                with open(path, "rb") as source:
+                    made = subprocess.run(["scdoc"], stdin=source, capture_output=True, timeout=20, check=True).stdout
+                shown = subprocess.run(["man", "-E", "UTF-8", "-l", "--warnings", "-"], input=made, capture_output=True,
+                                       timeout=20, check=True, env={**os.environ, "MANWIDTH": "80"})
+                self.assertEqual(shown.stderr.decode(), "")
+                self.assertIn("SEE ALSO", shown.stdout.decode())
 
 
 if __name__ == "__main__":

@@ -71,11 +71,24 @@ def loop_holds(node, path):
         return False
 
 
+def clear_cgroup(path):
+    """Ends what is in a cgroup (of the second version), and removes it with those in it."""
+    end = time.monotonic() + CLEANING_LIMIT_S
+    while os.path.exists(path) and time.monotonic() < end:
+        try:
+            with open(f"{path}/cgroup.kill", "w", encoding="ascii") as kill:
+                kill.write("1")
+            for folder, _, _ in os.walk(path, topdown=False):
+                os.rmdir(folder)
+        except OSError:  # they are still ending
+            time.sleep(0.05)
+
+
 class _Cleaner:
     """The keeper's side: what is there, and how it goes."""
 
     def __init__(self):
-        self.things = {"pid": [], "mount": [], "netns": [], "loop": [], "dir": []}
+        self.things = {"pid": [], "cgroup": [], "mount": [], "netns": [], "loop": [], "dir": []}
         self.deadline = None
 
     def take(self, line):
@@ -96,6 +109,8 @@ class _Cleaner:
         for thing in self.things["pid"]:
             pid, started = thing.split()
             self.kill(int(pid), started)
+        for path in self.things["cgroup"]:
+            clear_cgroup(path)
         for namespace in self.things["netns"]:
             listed = subprocess.run(["ip", "netns", "pids", namespace], stdin=subprocess.DEVNULL,
                                     capture_output=True, text=True, check=False)
@@ -107,6 +122,7 @@ class _Cleaner:
         for path in self.things["mount"]:
             unmount(path)
         left = [path for path in self.things["mount"] if mounted(path)]
+        left += [path for path in self.things["cgroup"] if os.path.exists(path)]
         for thing in self.things["loop"]:
             node, path = thing.split(" ", 1)
             if loop_holds(node, path):
