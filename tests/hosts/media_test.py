@@ -468,14 +468,31 @@ class MediaTest(suite.TestCase):
         """As the unit runs it."""
         self.udevd.run("sh", str(HELPER), action, os.path.basename(node))
 
-    def test_with_systemd_its_unit_mounts(self):
+    def plugged_with_systemd(self, stick):
+        """In a host on which the probe mounts nothing."""
         self.probe.close()
         self.udevd.run("mkdir", "-p", "/run/systemd/system")
         self.probe = Probe(self.udevd, self.folder)
-        stick = self.stick(uuid=ONE)
         node = stick.plug(self.udevd)
         wait_until(lambda: self.probe.state(node) == "unmounted", "it is noticed", SOON_S)
         self.assertTrue(self.probe.quiet())
+        return node
+
+    def test_with_systemd_its_unit_mounts_exfat(self):
+        if not sticks.can_mount("exfat"):
+            self.skipTest("neither the kernel nor exfat-fuse mounts exfat here")
+        node = self.plugged_with_systemd(self.stick("exfat", uuid="ABCD-1234"))
+        root = "/run/sessionfs/media/ABCD-1234"
+        self.helper("mount", node)
+        self.came(root)
+        self.helper("mount", node)
+        self.assertTrue(self.probe.quiet(), "it is mounted already")
+        self.helper("unmount", node)
+        self.went(root)
+
+    def test_with_systemd_its_unit_mounts(self):
+        stick = self.stick(uuid=ONE)
+        node = self.plugged_with_systemd(stick)
         root = f"/run/sessionfs/media/{ONE}"
         self.helper("mount", node)
         self.came(root)
