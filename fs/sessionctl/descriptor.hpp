@@ -1,4 +1,4 @@
-// A file descriptor that is closed with its owner.
+// File descriptors: closed with their owner, and not blocking.
 #pragma once
 
 #include <unistd.h>
@@ -25,6 +25,28 @@ class Descriptor {
 
  private:
   int number_;
+};
+
+/// Where standard input, output or error are closed something takes their numbers, and fails as they would: no file
+/// that is opened later becomes one of them.
+void hold_standard_descriptors();
+
+/// A file that does not block us. Whoever has a pipe or a terminal open, too, sees nothing of it.
+class Unblocked {
+ public:
+  explicit Unblocked(int file);
+  ~Unblocked();
+  Unblocked(const Unblocked&) = delete;
+  Unblocked& operator=(const Unblocked&) = delete;
+
+  [[nodiscard]] int get() const { return own_.get() >= 0 ? own_.get() : file_; }
+  /// Holds it open no longer; the descriptor that was given stays.
+  void reset() { own_.reset(); }
+
+ private:
+  int file_;
+  int flags_before_ = -1;  // when the file itself had to be changed
+  Descriptor own_;
 };
 
 }  // namespace sessionfs::ctl

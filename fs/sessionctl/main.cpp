@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "fs/sessionctl/descriptor.hpp"
 #include "fs/sessionctl/inspect.hpp"
 #include "fs/sessionctl/passphrase.hpp"
+#include "fs/sessionctl/signals.hpp"
 #include "fs/sessionctl/sockets.hpp"
 #include "fs/sessionctl/status.hpp"
 #include "fs/sessionctl/streams.hpp"
@@ -199,12 +201,15 @@ void add_streams(CLI::App& app, Arguments& arguments) {
   });
 
   CLI::App& forwarding = add_stream(app, arguments, "forward", "connections to a port become sessions", "--from");
-  forwarding.add_option("PORT", arguments.place, "on this host alone; or ADDRESS:PORT; or the path of a socket")
+  forwarding
+      .add_option("PORT", arguments.place,
+                  "on this host alone, 0: one that is free; or ADDRESS:PORT; or the path of a socket")
       ->option_text(" ")
       ->required()
-      ->check(checked(fault_of_place));
+      ->check(checked(fault_of_listening_place));
   add_service(forwarding, arguments, dialled);
   add_limit(forwarding, arguments);
+  forwarding.footer("It prints where it listens, a place a line.");
   forwarding.callback([&arguments] {
     const Tree tree(arguments.mount);
     forward(tree, tree.endpoint_or_default(arguments.endpoint), *arguments.word, arguments.limit, *arguments.place);
@@ -215,7 +220,7 @@ void add_streams(CLI::App& app, Arguments& arguments) {
   exposing.add_option("HOST:PORT", arguments.place, "where to; or the path of a socket")
       ->option_text(" ")
       ->required()
-      ->check(checked(fault_of_place));
+      ->check(checked(fault_of_target));
   add_limit(exposing, arguments);
   exposing.callback([&arguments] {
     const Tree tree(arguments.mount);
@@ -259,6 +264,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sessionfs::ctl::hold_standard_descriptors();
   CLI::App app("Looks at sessionfs, and tells it what to do.", "sessionctl");
   app.set_version_flag("--version", "sessionctl " SESSIONFS_VERSION);
   app.require_subcommand(1);
@@ -270,6 +276,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) return complain(std::string(error.what()) + "; see sessionctl --help", exit_usage);
     app.exit(error);  // --help and --version
+  } catch (const sessionfs::ctl::Interrupted& ended) {
+    sessionfs::ctl::Signals::end_by(ended.number());
   } catch (const std::exception& error) {
     return complain(error.what(), exit_failure);
   }

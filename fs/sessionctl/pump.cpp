@@ -1,7 +1,7 @@
 #include "fs/sessionctl/pump.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,27 +10,13 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/sessionctl/descriptor.hpp"
 #include "fs/sessionctl/signals.hpp"
 
 namespace sessionfs::ctl {
 namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{128} << 10;  // what one request to a FUSE daemon carries
-
-// What whoever else has the same file must find as it was.
-class NotBlocking {
- public:
-  explicit NotBlocking(int file) : file_(file), before_(::fcntl(file, F_GETFL)) {
-    ::fcntl(file_, F_SETFL, before_ | O_NONBLOCK);
-  }
-  ~NotBlocking() { ::fcntl(file_, F_SETFL, before_); }
-  NotBlocking(const NotBlocking&) = delete;
-  NotBlocking& operator=(const NotBlocking&) = delete;
-
- private:
-  int file_;
-  int before_;
-};
 
 class Piece {
  public:
@@ -78,10 +64,9 @@ class Pump {
     return moved;
   }
   bool fill() {
-    const ssize_t count = ::read(ends_.in, up_.room().data(), up_.room().size());
+    const ssize_t count = ::read(in_.get(), up_.room().data(), up_.room().size());
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (count < 0 && errno != ECONNRESET && errno != EIO)  // the last: a terminal that is gone
-      throw Error(std::string("input: ") + std::strerror(errno), errno);
+    if (count < 0 && errno != EIO) fail("input", errno);  // EIO: a terminal that is gone
     if (count <= 0) return input_ended_ = true;
     up_.filled(static_cast<std::size_t>(count));
     return true;
@@ -108,6 +93,7 @@ class Pump {
     }
     if (!down_.empty()) moved = show() || moved;
     if (session_ended_ && down_.empty() && !output_ended_) {
+      out_.reset();
       ends_.end_output();
       output_ended_ = moved = true;
     }
@@ -115,18 +101,25 @@ class Pump {
   }
   bool show() {
     const auto content = down_.content();
-    const ssize_t count = ::write(ends_.out, content.data(), content.size());
+    const ssize_t count = ::write(out_.get(), content.data(), content.size());
     if (count >= 0) down_.taken(static_cast<std::size_t>(count));
     if (count >= 0) return count > 0;
     if (errno == EAGAIN || errno == EINTR) return false;
-    if (errno != EPIPE && errno != ECONNRESET) throw Error(std::string("output: ") + std::strerror(errno), errno);
+    if (errno != EPIPE) fail("output", errno);
     nobody_reads();
     return true;
   }
   void nobody_reads() {
+    int number = 0;
+    socklen_t size = sizeof number;
+    if (::getsockopt(out_.get(), SOL_SOCKET, SO_ERROR, &number, &size) == 0 && number != 0 && number != EPIPE)
+      fail("output", number);  // the other side has reset the connection, and says nothing more either
+    if (ends_.is_filter) throw Interrupted(SIGPIPE);
     down_.clear();
     session_ended_ = output_ended_ = true;
-    abandoned_ = ends_.is_filter;
+  }
+  [[noreturn]] void fail(const char* end, int number) const {
+    throw session_.fault(std::string(end) + ": " + std::strerror(number));
   }
 
   void wait() {
@@ -136,8 +129,8 @@ class Pump {
     const bool looks = sending != 0 || receiving != 0 || output_ended_;
     std::array<pollfd, 3> files{{
         {looks ? session_.descriptor() : -1, static_cast<short>(sending | receiving), 0},
-        {!input_ended_ && up_.empty() ? ends_.in : -1, POLLIN, 0},
-        {!output_ended_ ? ends_.out : -1, static_cast<short>(down_.empty() ? 0 : POLLOUT), 0},
+        {!input_ended_ && up_.empty() ? in_.get() : -1, POLLIN, 0},
+        {!output_ended_ ? out_.get() : -1, static_cast<short>(down_.empty() ? 0 : POLLOUT), 0},
     }};
     Signals::wait(files);
     if ((static_cast<unsigned>(files[2].revents) & POLLERR) != 0) return nobody_reads();
@@ -149,8 +142,8 @@ class Pump {
 
   SessionFile& session_;
   const Ends& ends_;
-  NotBlocking in_{ends_.in};
-  NotBlocking out_{ends_.out};
+  Unblocked in_{ends_.in};
+  Unblocked out_{ends_.out};
   Piece up_;
   Piece down_;
   bool input_ended_ = false;

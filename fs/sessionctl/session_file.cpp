@@ -21,10 +21,12 @@ namespace {
 constexpr std::size_t max_attribute_bytes = 512;
 constexpr std::size_t max_name_bytes = 512;
 
-// The daemon has ended, or was killed.
-bool is_of_dead_mount(int number) { return number == ENOTCONN || number == ECONNABORTED || number == ENODEV; }
-
 bool has_daemon(const std::filesystem::path& mount) { return ::access((mount / "status").c_str(), F_OK) == 0; }
+
+// The daemon has ended, or was killed; its mount may have been taken away, too.
+bool is_of_dead_mount(int number, const std::filesystem::path& mount) {
+  return number == ENOTCONN || number == ECONNABORTED || number == ENODEV || !has_daemon(mount);
+}
 
 // A mount that is dead can be taken away only when nobody has a file of it open: close it before.
 void wait_for_daemon(const std::filesystem::path& mount) {
@@ -74,13 +76,23 @@ SessionFile::SessionFile(const Tree& tree, std::string endpoint, std::string nam
 
 SessionFile SessionFile::dial(const Tree& tree, const std::string& endpoint, const std::string& service) {
   SessionFile session(tree, endpoint, service.find('~') == std::string::npos ? service + random_label() : service);
-  session.reopen();
-  return session;
+  while (true) {
+    try {
+      session.reopen();
+      return session;
+    } catch (const Error& error) {
+      if (!is_of_dead_mount(error.number(), tree.mount())) throw;
+    }
+    wait_for_daemon(tree.mount());
+  }
 }
 
 SessionFile SessionFile::open(const Tree& tree, const std::string& endpoint, const std::string& name) {
   SessionFile session(tree, endpoint, name);
-  if (session.attribute("id").empty()) session.fail(ENOENT);  // else it would be dialled
+  while (session.attribute("id").empty()) {
+    if (!is_of_dead_mount(errno, tree.mount())) session.fail(ENOENT);  // else it would be dialled
+    wait_for_daemon(tree.mount());
+  }
   session.reopen();
   return session;
 }
@@ -106,11 +118,11 @@ void SessionFile::come_back() {
     wait_for_daemon(tree_->mount());
     const std::string found = attribute("id");
     if (!has_daemon(tree_->mount())) continue;
-    if (found != id) throw Error(endpoint_ + ": " + name_ + ": is gone since the daemon was started again", ENOENT);
+    if (found != id) throw fault("is gone since the daemon was started again", ENOENT);
     try {
       return reopen();
     } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number())) throw;
+      if (!is_of_dead_mount(error.number(), tree_->mount())) throw;
     }
   }
 }
@@ -122,11 +134,11 @@ std::optional<std::size_t> SessionFile::read(std::span<char> into) {
     return static_cast<std::size_t>(count);
   }
   if (errno == EAGAIN || errno == EINTR) return std::nullopt;
-  if (!is_of_dead_mount(errno)) fail(errno);
+  if (!is_of_dead_mount(errno, tree_->mount())) fail(errno);
   const std::uint64_t before = read_;
   come_back();
   if (read_ != before)
-    throw Error(endpoint_ + ": " + name_ + ": bytes " + std::to_string(before) + " to " + std::to_string(read_) +
+    throw fault("bytes " + std::to_string(before) + " to " + std::to_string(read_) +
                 " were being read when the daemon was killed, and are lost here");
   return std::nullopt;
 }
@@ -138,7 +150,7 @@ std::optional<std::size_t> SessionFile::write(std::string_view bytes) {
     return static_cast<std::size_t>(count);
   }
   if (errno == EAGAIN || errno == EINTR) return std::nullopt;
-  if (!is_of_dead_mount(errno)) fail(errno);
+  if (!is_of_dead_mount(errno, tree_->mount())) fail(errno);
   const std::uint64_t before = written_;
   come_back();
   return static_cast<std::size_t>(written_ - before);
@@ -149,7 +161,9 @@ void SessionFile::command(const std::string& verb) {
     try {
       return tree_->command(verb + " " + name_, endpoint_);
     } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number())) throw;
+      const bool is_dead = is_of_dead_mount(error.number(), tree_->mount());
+      if (!is_dead && error.number() == ENOENT) fail(ESTALE);
+      if (!is_dead) throw;
     }
     come_back();
   }
@@ -161,18 +175,28 @@ void SessionFile::finish() {
   } catch (const Error& error) {
     if (error.number() != EPIPE) throw;  // the peer has closed it
   }
+  finished_ = true;
 }
 
 void SessionFile::close() {
   file_.reset();
   while (::unlink(path().c_str()) != 0) {
-    if (errno == ENOENT && has_daemon(tree_->mount())) return;
-    if (errno != ENOENT && !is_of_dead_mount(errno)) fail(errno);
+    const int number = errno;
+    if (!is_of_dead_mount(number, tree_->mount())) {
+      if (number == ENOENT && finished_) return;
+      fail(number == ENOENT ? ESTALE : number);
+    }
     wait_for_daemon(tree_->mount());
   }
 }
 
-void SessionFile::abort() { command("abort"); }
+void SessionFile::abort() {
+  try {
+    command("abort");
+  } catch (const Error& error) {
+    if (error.number() != ENOENT) throw;  // somebody else has
+  }
+}
 
 std::uint64_t SessionFile::number(const std::string& name) const {
   const std::string text = attribute(name);
@@ -198,10 +222,36 @@ std::uint64_t SessionFile::bytes_given() const {
   return 0;
 }
 
-void SessionFile::fail(int number) const { throw Error(endpoint_ + ": " + name_ + ": " + reason_for(number), number); }
+Error SessionFile::fault(const std::string& what, int number) const {
+  return Error(endpoint_ + ": " + name_ + ": " + what, number);
+}
+
+// By rm or abort: the endpoint is here, the session has no name any more.
+bool SessionFile::was_closed_here() const {
+  const auto status = tree_->status(endpoint_);
+  return status && value_of(*status, "away").empty() && attribute("id") != id_;
+}
+
+// How much of what was written the peer does not hold, as far as is known.
+std::string SessionFile::unheld_words() const {
+  const std::string sent = attribute("sent");
+  const std::string acked = attribute("acked");
+  if (sent.empty() || acked.empty() || sent == acked) return "";
+  return "; of the " + sent + " bytes that were written " + std::to_string(std::stoull(sent) - std::stoull(acked)) +
+         " may not have arrived";
+}
+
+void SessionFile::fail(int number) const {
+  const bool is_over = !id_.empty() && (number == ECONNRESET || number == ESTALE);
+  if (is_over && was_closed_here()) throw fault("was closed here by somebody else", ENOENT);
+  throw fault(reason_for(number) + (is_over ? unheld_words() : ""), number);
+}
 
 ServiceFile::ServiceFile(const Tree& tree, const std::string& endpoint, const std::string& service)
-    : mount_(tree.mount()), path_(tree.mount() / endpoint / "services" / service), service_(service) {
+    : mount_(tree.mount()),
+      path_(tree.mount() / endpoint / "services" / service),
+      endpoint_(endpoint),
+      service_(service) {
   const Descriptor made(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (made.get() < 0 && errno != EEXIST)
     throw Error(endpoint + ": the service " + service + " cannot be made: " + std::strerror(errno), errno);
@@ -216,21 +266,39 @@ ServiceFile::~ServiceFile() {
 
 void ServiceFile::open() {
   file_.reset(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (file_.get() < 0) throw Error(path_.string() + ": " + std::strerror(errno), errno);
+  if (file_.get() < 0) fail(errno);
 }
 
 std::optional<std::string> ServiceFile::accept() {
   std::array<char, max_name_bytes> name{};
   const ssize_t size = ::read(file_.get(), name.data(), name.size());
   if (size > 0) return std::string(name.data(), static_cast<std::size_t>(size) - 1);  // without its newline
-  if (size == 0) throw Error("the service " + service_ + " was removed", ENOENT);
-  if (errno == EAGAIN || errno == EINTR) return std::nullopt;
-  if (errno == ESTALE) throw Error("the service " + service_ + " has moved away with its endpoint", ESTALE);
-  if (!is_of_dead_mount(errno)) throw Error("the service " + service_ + ": " + std::strerror(errno), errno);
-  file_.reset();
-  wait_for_daemon(mount_);
-  open();
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+  if (size == 0) fail(ENOENT);
+  if (!is_of_dead_mount(errno, mount_)) fail(errno);
+  come_back();
   return std::nullopt;
+}
+
+void ServiceFile::come_back() {
+  file_.reset();
+  while (true) {
+    wait_for_daemon(mount_);
+    try {
+      return open();
+    } catch (const Error& error) {
+      if (!is_of_dead_mount(error.number(), mount_)) throw;
+    }
+  }
+}
+
+void ServiceFile::fail(int number) {
+  const bool is_gone = number == ENOENT || number == ESTALE;
+  if (is_gone) is_made_ = false;  // one that has its name now is somebody else's
+  const std::string why = number == ENOENT   ? " was removed"
+                          : number == ESTALE ? " has moved away with its endpoint"
+                                             : std::string(": ") + std::strerror(number);
+  throw Error(endpoint_ + ": the service " + service_ + why, number);
 }
 
 }  // namespace sessionfs::ctl

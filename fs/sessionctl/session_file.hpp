@@ -17,8 +17,8 @@ namespace sessionfs::ctl {
 /// Between two looks whether the daemon is back.
 inline constexpr int mount_poll_ms = 100;
 
-/// The calls throw Error when the session is lost for good, or has moved away with its endpoint; Interrupted while they
-/// wait for the daemon.
+/// The calls throw Error when the session is lost for good, was closed here, or has moved away with its endpoint;
+/// Interrupted while they wait for the daemon.
 class SessionFile {
  public:
   /// Dials SERVICE.OBJECT@DOMAIN[~LABEL]; without a label, with one that nobody else has.
@@ -38,10 +38,14 @@ class SessionFile {
   std::optional<std::size_t> write(std::string_view bytes);
   /// Nothing more is written; reading goes on.
   void finish();
-  /// What was written is still delivered. It cannot be used any more.
+  [[nodiscard]] bool is_finished() const { return finished_; }
+  /// What was written is still delivered. It cannot be used any more. Error when somebody else has done it before all
+  /// was written.
   void close();
   /// The peer gets ECONNRESET.
   void abort();
+  /// Something that has to do with this session, for people.
+  [[nodiscard]] Error fault(const std::string& what, int number = 0) const;
 
  private:
   SessionFile(const Tree& tree, std::string endpoint, std::string name);
@@ -52,6 +56,8 @@ class SessionFile {
   [[nodiscard]] std::string attribute(const std::string& name) const;
   [[nodiscard]] std::uint64_t number(const std::string& name) const;
   [[nodiscard]] std::uint64_t bytes_given() const;
+  [[nodiscard]] bool was_closed_here() const;
+  [[nodiscard]] std::string unheld_words() const;
   [[noreturn]] void fail(int number) const;
 
   const Tree* tree_;
@@ -61,27 +67,32 @@ class SessionFile {
   Descriptor file_;
   std::uint64_t written_ = 0;
   std::uint64_t read_ = 0;
+  bool finished_ = false;
 };
 
 class ServiceFile {
  public:
-  /// Makes the service when it is not there, and removes it then at the end.
+  /// Makes the service when it is not there, and removes it then at the end; who shares one leaves it.
   ServiceFile(const Tree& tree, const std::string& endpoint, const std::string& service);
   ~ServiceFile();
   ServiceFile(const ServiceFile&) = delete;
   ServiceFile& operator=(const ServiceFile&) = delete;
 
   [[nodiscard]] int descriptor() const { return file_.get(); }
-  /// The name of a session that has come; nothing: none has.
+  /// The name of a session that has come; nothing: none has. Throws Error when the service is there no more,
+  /// Interrupted while it waits for the daemon.
   std::optional<std::string> accept();
   /// In a process that was forked, and has nothing to do with it.
   void leave() { file_.reset(); }
 
  private:
   void open();
+  void come_back();
+  [[noreturn]] void fail(int number);
 
   std::filesystem::path mount_;
   std::filesystem::path path_;
+  std::string endpoint_;
   std::string service_;
   bool is_made_ = false;
   Descriptor file_;

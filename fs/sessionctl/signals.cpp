@@ -1,6 +1,7 @@
 #include "fs/sessionctl/signals.hpp"
 
 #include <array>
+#include <cstdlib>
 #include <ctime>
 
 namespace sessionfs::ctl {
@@ -11,8 +12,12 @@ constexpr long ms_per_s = 1000;
 constexpr long ns_per_ms = 1'000'000;
 
 volatile std::sig_atomic_t times_asked = 0;
+volatile std::sig_atomic_t last_asked = 0;
 
-void note_ending(int) { times_asked = times_asked + 1; }
+void note_ending(int number) {
+  times_asked = times_asked + 1;
+  last_asked = number;
+}
 void note_nothing(int) {}
 
 sigset_t awaited() {
@@ -57,10 +62,24 @@ void Signals::wait(std::span<pollfd> files, int limit_ms) {
 int Signals::asked_to_end() { return times_asked; }
 
 void Signals::check() {
-  if (times_asked > 0) throw Interrupted();
+  if (times_asked > 0) throw Interrupted(last_asked);
 }
 
-void Signals::forget() { times_asked = 0; }
+void Signals::leave_to_parent() {
+  times_asked = 0;
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+}
+
+void Signals::end_by(int number) {
+  ::signal(number, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+  ::raise(number);
+  std::abort();  // it has come
+}
 
 Signals::Open::Open() {
   const sigset_t set = awaited();

@@ -9,10 +9,14 @@
 
 namespace sessionfs::ctl {
 
-/// Somebody has asked this program to end.
+/// A signal ends what this program does.
 class Interrupted : public std::runtime_error {
  public:
-  Interrupted() : std::runtime_error("interrupted") {}
+  explicit Interrupted(int number) : std::runtime_error("interrupted"), number_(number) {}
+  [[nodiscard]] int number() const { return number_; }
+
+ private:
+  int number_;
 };
 
 /// One in a program, for all of its time; SIGPIPE is ignored.
@@ -29,8 +33,11 @@ class Signals {
   [[nodiscard]] static int asked_to_end();
   /// Throws Interrupted when somebody has.
   static void check();
-  /// In a process that was forked: what came before was meant for its parent.
-  static void forget();
+  /// In a process that was forked: what came before was meant for its parent, and what a terminal sends to all of them
+  /// is. SIGTERM alone is its own.
+  static void leave_to_parent();
+  /// Ends this program by a signal, so that whoever has started it sees that.
+  [[noreturn]] static void end_by(int number);
 
   /// Signals come while one of these is there: a call that waits fails with EINTR.
   class Open {

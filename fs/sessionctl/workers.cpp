@@ -22,7 +22,7 @@ void Workers::start(const std::function<void()>& work) {
     running_.insert(process);
     return;
   }
-  Signals::forget();
+  Signals::leave_to_parent();
   int status = 0;
   try {
     work();
@@ -40,7 +40,7 @@ void Workers::reap() {
   for (pid_t process = 0; (process = ::waitpid(-1, nullptr, WNOHANG)) > 0;) running_.erase(process);
 }
 
-void Workers::finish() {
+Workers::~Workers() {
   const int before = Signals::asked_to_end();
   for (reap(); !running_.empty(); reap()) {
     if (Signals::asked_to_end() > before)

@@ -12,15 +12,16 @@ namespace sessionfs::ctl {
 class Workers {
  public:
   explicit Workers(std::size_t limit) : limit_(limit) {}
+  /// Waits until all have ended; who asks to end meanwhile makes them end.
+  ~Workers();
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
 
   [[nodiscard]] bool full() const { return running_.size() >= limit_; }
-  [[nodiscard]] bool none() const { return running_.empty(); }
   /// In a process of its own. What `work` throws is told on standard error.
   void start(const std::function<void()>& work);
   /// Takes note of those that have ended.
   void reap();
-  /// Waits until all have; who asks to end meanwhile makes them end.
-  void finish();
 
  private:
   std::size_t limit_;

@@ -1,63 +1,20 @@
-"""sessionctl connect, serve, forward and expose: other programs' bytes in sessions."""
+"""sessionctl connect and serve: other programs' bytes in sessions."""
 
 import hashlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mount.streamscase import MIB, SIZE, StreamsTestCase  # noqa: E402
 from support import suite  # noqa: E402
-from support.local import LocalTestCase  # noqa: E402
-from support.processes import AT_ONCE_S, SOON_S, kill_group, shell, start, wait_until  # noqa: E402
-
-MIB = 1 << 20
-SIZE = 24 * MIB
+from support.processes import SOON_S, shell, wait_until  # noqa: E402
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-class Streams(LocalTestCase):
-    def setUp(self):
-        self.client, self.server = self.endpoint("client"), self.endpoint("server")
-        self.running = []
-        self.addCleanup(lambda: [kill_group(process) for process in self.running])
-        self.target = f"s.{self.server.name}"
-
-    def control(self, *words, **options):
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        process = start([os.environ["SESSIONCTL_BIN"], "--mount", str(self.mount.path), *map(str, words)], **options)
-        self.running.append(process)
-        return process
-
-    def connect(self, service=None, **options):
-        return self.control("connect", service or self.target, "--from", self.client.name,
-                            **{"stdin": subprocess.PIPE} | options)
-
-    def serve(self, *command, options=(), service="s"):
-        serving = self.control("serve", service, "--at", self.server.name, *options, "--", *command)
-        wait_until((self.server.services / service).exists, "the service is there")
-        return serving
-
-    def ended(self, process, status=0, given=None):
-        """(output, errors) of a program that has ended with this status."""
-        out, errors = process.communicate(given, SOON_S)
-        self.assertEqual(process.returncode, status, errors)
-        return out, errors.decode() if errors else ""
-
-    def stopped(self, process, status=0):
-        process.send_signal(signal.SIGTERM)
-        return self.ended(process, status)
-
-    def gone(self, endpoint):
-        wait_until(lambda: not os.listdir(endpoint.sessions), f"{endpoint.name} has no sessions", SOON_S)
-
+class Streams(StreamsTestCase):
     def test_echo(self):
         serving = self.serve("cat")
         self.assertEqual(self.ended(self.connect(), given=b"hello\n")[0], b"hello\n")
@@ -98,14 +55,15 @@ class Streams(LocalTestCase):
         serving = self.serve("sh", "-c", "echo out; exit 7")
         self.assertEqual(self.ended(self.connect(), given=b"")[0], b"out\n")
         self.gone(self.server)
-        self.assertRegex(self.stopped(serving)[1], "^sessionctl: s~.*: sh has ended with status 7\n$")
+        self.assertRegex(self.stopped(serving)[1], f"^sessionctl: {self.server.name}: s~.*: sh has ended with status 7\n$")
 
     def test_a_command_that_is_none(self):
         serving = self.serve("/no/such/program")
         _, errors = self.ended(self.connect(), 1, given=b"")
         self.assertRegex(errors, "^sessionctl: .*: the session was lost for good\n$")
         self.assertRegex(self.stopped(serving)[1],
-                         "^sessionctl: /no/such/program: cannot be started: No such file or directory\n$")
+                         f"^sessionctl: {self.server.name}: s~.*: /no/such/program: cannot be started: No such file or "
+                         "directory\n$")
 
     def test_what_cannot_be_dialled(self):
         for service, words in ((f"nothing.{self.server.name}", "there is no such endpoint or service"),
@@ -141,7 +99,7 @@ class Streams(LocalTestCase):
         connected.stdin.write(b"half")
         connected.stdin.flush()
         wait_until(lambda: (Path(self.folder) / "got").exists() and (Path(self.folder) / "got").stat().st_size == 4, "it has come")
-        self.stopped(connected, 1)
+        self.stopped(connected, -signal.SIGTERM)
         self.gone(self.client)
         self.gone(self.server)
 
@@ -184,7 +142,7 @@ class Streams(LocalTestCase):
         self.daemon.kill()
         self.assertIn(b"waiting", connected.stderr.readline())
         connected.send_signal(signal.SIGTERM)
-        self.assertEqual(connected.wait(SOON_S), 1)
+        self.assertEqual(connected.wait(SOON_S), -signal.SIGTERM)
         self.daemon.start()
 
     def test_the_endpoint_moves_away(self):
@@ -231,88 +189,12 @@ class Streams(LocalTestCase):
         feeding.join()
         self.assertEqual((connected.wait(SOON_S), got == data), (0, True))
 
-    def test_bridges(self):
-        port, near, far = free_port(), Path(self.folder) / "near.socket", Path(self.folder) / "far.socket"
-        with socket.socket(socket.AF_UNIX) as target:
-            target.bind(str(far))
-            target.listen()
-            for listen, connect in ((str(port), lambda: socket.create_connection(("127.0.0.1", port))),
-                                    (str(near), lambda: connected_to(near))):
-                with self.subTest(listen=listen):
-                    exposing = self.control("expose", "s", str(far), "--at", self.server.name)
-                    wait_until((self.server.services / "s").exists, "the service is there")
-                    forwarding = self.control("forward", listen, self.target, "--from", self.client.name)
-                    self.bridged(wait_until(lambda c=connect: attempt(c), "it listens", SOON_S), target)
-                    self.stopped(forwarding)
-                    self.stopped(exposing)
-        self.assertFalse(near.exists())
-
-    def bridged(self, client, target):
-        data = os.urandom(SIZE)
-        with client:
-            peer, _ = target.accept()
-            with peer:
-                feeding = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
-                feeding.start()
-                self.assertTrue(everything(peer) == data)
-                feeding.join()
-                peer.sendall(b"thanks")
-                peer.shutdown(socket.SHUT_WR)
-                self.assertEqual(everything(client), b"thanks")
-        self.gone(self.client)
-        self.gone(self.server)
-
-    def test_a_target_that_is_not_there(self):
-        port = free_port()
-        exposing = self.control("expose", "s", f"127.0.0.1:{free_port()}", "--at", self.server.name)
-        wait_until((self.server.services / "s").exists, "the service is there")
-        forwarding = self.control("forward", port, self.target, "--from", self.client.name)
-        client = wait_until(lambda: attempt(lambda: socket.create_connection(("127.0.0.1", port))), "it listens", SOON_S)
-        with client:
-            client.settimeout(AT_ONCE_S)
-            try:
-                self.assertEqual(client.recv(1), b"")
-            except ConnectionResetError:
-                pass
-        self.assertRegex(self.stopped(exposing)[1], r"^sessionctl: 127.0.0.1:\d+: Connection refused\n$")
-        self.assertRegex(self.stopped(forwarding)[1], "^sessionctl: .*: the session was lost for good\n$")
-
-    def test_a_port_that_is_taken(self):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            forwarding = self.control("forward", f"127.0.0.1:{port}", self.target, "--from", self.client.name)
-            self.assertRegex(self.ended(forwarding, 1)[1], f"^sessionctl: 127.0.0.1:{port}: Address already in use\n$")
-
     def test_bad_usage(self):
-        for words in (("connect",), ("serve", "s"), ("serve", "s", "--limit", "0", "--", "cat"), ("forward", "0", "s.a@local"),
-                      ("forward", "http", "s.a@local"), ("expose", "s", "host"), ("connect", "a b")):
+        for words in (("connect",), ("serve", "s"), ("serve", "s", "--limit", "0", "--", "cat"), ("forward", "65536", "s.a@local"),
+                      ("forward", "http", "s.a@local"), ("expose", "s", "host:0"), ("expose", "s", "host"), ("connect", "a b")):
             with self.subTest(words=words):
                 _, errors = self.ended(self.control(*words), 2)
                 self.assertEqual(errors.count("\n"), 1, errors)
-
-
-def attempt(connect):
-    try:
-        return connect()
-    except OSError:
-        return None
-
-
-def connected_to(path):
-    client = socket.socket(socket.AF_UNIX)
-    try:
-        client.connect(str(path))
-    except OSError:
-        client.close()
-        raise
-    return client
-
-
-def everything(connection):
-    content = bytearray()
-    while part := connection.recv(MIB):
-        content += part
-    return bytes(content)
 
 
 if __name__ == "__main__":
