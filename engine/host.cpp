@@ -184,6 +184,7 @@ void Host::settle(Session& session, Time) {
   const auto found = slots_.find(&session);
   if (found == slots_.end()) return;
   Slot& slot = found->second;
+  for (const auto& transitioned : session.poll_transitions()) tell(slot.session, transitioned);
   while (const auto action = session.poll_action()) perform(session, *action);
   if (session.poll_store() && !std::exchange(slot.store_queued, true))
     stores_.push_back({.kind = Action::Kind::store, .session = slot.session, .endpoint = {}, .service = {}});
@@ -196,6 +197,15 @@ void Host::settle(Session& session, Time) {
       !session.detached())
     return close(session, {});  // nobody has seen it, nobody will miss it
   if (session.gone()) forget(session);
+}
+
+void Host::tell(const std::shared_ptr<Session>& session, const Transitioned& transitioned) {
+  if (!tells_transitions_) return;
+  actions_.push_back({.kind = Action::Kind::tell,
+                      .session = session,
+                      .endpoint = {},
+                      .service = {},
+                      .transitioned = transitioned});
 }
 
 void Host::perform(Session& session, const SessionAction& action) {

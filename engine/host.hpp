@@ -34,6 +34,7 @@ struct Action {
     dial,       // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
     transmit,   // poll_transmit(conn) as long as there is something and the connection takes it
     close,      // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
+    tell,       // `session` has made a transition: `transitioned`; what follows from it comes after. See tell_transitions()
     wake,       // what an application waits for on `session` may have come
     arrived,    // a session has come in by `service` of `endpoint`
     forget,     // `session` is over: its stored state can be deleted
@@ -46,6 +47,7 @@ struct Action {
   EndpointName endpoint;
   std::string service;
   std::uint64_t generation = 0;
+  Transitioned transitioned{};
 };
 
 class Host {
@@ -87,6 +89,8 @@ class Host {
   /// Undoes an accept(): the session is the next one to be accepted again.
   void give_back(Endpoint& endpoint, const std::shared_ptr<Session>& session);
 
+  /// From now on each transition of each session is an action, for those who look on: nothing depends on them.
+  void tell_transitions() { tells_transitions_ = true; }
   /// For the sessions that come from now on.
   void set_silence_limits(const SilenceLimits& limits) { silence_limits_ = limits; }
 
@@ -161,6 +165,7 @@ class Host {
   };
 
   void settle(Session& session, Time now);
+  void tell(const std::shared_ptr<Session>& session, const Transitioned& transitioned);
   void perform(Session& session, const SessionAction& action);
   void queue_transmit(ConnId conn);
   void reply(ConnId conn, const Message& message);
@@ -182,6 +187,7 @@ class Host {
 
   MakeMemories make_memories_;
   SilenceLimits silence_limits_;
+  bool tells_transitions_ = false;
   std::map<EndpointName, Endpoint> endpoints_;
   std::map<Key, std::shared_ptr<Session>> sessions_;
   std::unordered_map<const Session*, Slot> slots_;

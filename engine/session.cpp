@@ -108,7 +108,10 @@ bool Session::apply(Event event, Time now) {
   last_event_ = event;
   store_due_ = true;
   wake_due_ = true;
+  const std::size_t place = transitioned_.size();  // before those to which its step leads
+  transitioned_.push_back({.transition = *row});
   run(row->step, now);
+  transitioned_[place] = {*row, send_.written(), send_.acked(), recv_.held(), recv_.read()};
   return true;
 }
 

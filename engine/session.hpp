@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/image.hpp"
 #include "engine/time.hpp"
@@ -69,6 +70,15 @@ struct Pause {
   Event event = Event::channel_lost;
   bool silent = false;  // nothing was heard from the peer for too long
   Time at{};
+};
+
+/// A transition that a session has made, and its streams right after it.
+struct Transitioned {
+  Transition transition{};
+  std::uint64_t written = 0;  // of ours
+  std::uint64_t acked = 0;
+  std::uint64_t held = 0;  // of the peer's
+  std::uint64_t read = 0;
 };
 
 /// What a session asks of its Host.
@@ -188,6 +198,8 @@ class Session {
   [[nodiscard]] bool handle_data(ConnId conn, const FrameReader::DataPart& part, Time now);
 
   // --- what to do -----------------------------------------------------------------------------------------------
+  /// The transitions since the last call, in their order.
+  std::vector<Transitioned> poll_transitions() { return std::exchange(transitioned_, {}); }
   std::optional<SessionAction> poll_action();
   /// The next frame for `conn`; nothing when there is none now.
   bool poll_transmit(ConnId conn, Transmit& out, Time now);
@@ -320,6 +332,7 @@ class Session {
 
   std::uint8_t last_transition_ = 0;
   Event last_event_ = Event::dialled;
+  std::vector<Transitioned> transitioned_;  // and not told yet
   std::optional<Pause> pause_;
   bool pause_due_ = false;  // there is a channel, or was one, whose end has made no pause yet
   Time since_;

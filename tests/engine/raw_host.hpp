@@ -191,6 +191,7 @@ class RawHost {
   std::vector<ConnId> dials;
   std::vector<std::shared_ptr<Session>> forgotten;
   std::vector<Action> handed_over;
+  std::vector<Action> told;  // after host->tell_transitions()
   std::size_t arrivals = 0;
   bool blocked = false;  // the connections take nothing
 
@@ -208,6 +209,9 @@ class RawHost {
         return transmit(action.conn);
       case Action::Kind::close:
         conns[action.conn].closed = true;
+        return;
+      case Action::Kind::tell:
+        told.push_back(action);
         return;
       case Action::Kind::wake:
         return;

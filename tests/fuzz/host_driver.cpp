@@ -16,6 +16,7 @@ void HostDriver::make_host() {
     // Ours to bound: a daemon has its disk.
     return streams_.size() < max_streams ? std::optional(store_.make({local, id, creator})) : std::nullopt;
   });
+  host_->tell_transitions();
 }
 
 std::shared_ptr<Session> HostDriver::session_of(ConnId conn) const {
@@ -303,6 +304,13 @@ void HostDriver::perform(const Action& action) {
     case Action::Kind::close:
       require(conns_.erase(action.conn) == 1, "a connection is closed once, and not after its end");
       return;
+    case Action::Kind::tell: {
+      const auto& [transition, written, acked, held, read] = action.transitioned;
+      const Transition* row = find_transition(transition.state, transition.event);
+      require(row != nullptr && row->number == transition.number, "a transition is one of the table");
+      require(acked <= written && read <= held, "a transition is told with where the streams are");
+      return;
+    }
     case Action::Kind::wake:
     case Action::Kind::arrived:
       return;

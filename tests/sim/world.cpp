@@ -176,6 +176,8 @@ void World::perform(std::size_t index, const Action& action) {
       return transmit(index, action.conn);
     case Action::Kind::close:
       return close(index, action.conn, action.flush);
+    case Action::Kind::tell:  // nobody in this world looks on
+      return;
     case Action::Kind::wake:
       say([&](auto& out) {
         const auto& s = *action.session;
