@@ -51,7 +51,8 @@ std::string Operations::host_status() {
     sessions += endpoint->sessions.size();
     services += endpoint->services.size();
     const auto stay = describe(resident.stay);
-    text += "endpoint: " + name.str() + " " + (stay.empty() ? resident.registration : std::string(stay)) + "\n";
+    text +=
+        "endpoint: " + name.str() + " " + (stay.empty() ? resident.registration : "away: " + std::string(stay)) + "\n";
   }
   for (const auto& link : paths_.links().text()) text += "interface: " + link + "\n";
   for (const auto& medium : media_.text()) text += "medium: " + medium + "\n";

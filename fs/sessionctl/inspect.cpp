@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "fs/sealed.hpp"
+#include "fs/sessionctl/table.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
 
@@ -27,8 +28,6 @@ constexpr const char* record_file = ".endpoint";
 // What a tool may have padded it with, or what sealing adds.
 constexpr std::size_t padding_limit = std::size_t{1} << 20;
 constexpr std::size_t max_bytes_to_read = max_record_bytes + padding_limit;
-constexpr std::size_t cells_of_session = 10;
-using SessionRow = std::array<std::string, cells_of_session>;
 
 [[noreturn]] void refuse_errno(const std::filesystem::path& path, int number) {
   if (number == ENOENT && path.filename() == record_file && path.has_parent_path())
@@ -141,7 +140,7 @@ std::string state_of(const SessionImage& image) {
   return state;
 }
 
-SessionRow row_of_record(const SessionRecord& session) {
+Cells row_of_record(const SessionRecord& session) {
   const SessionImage& image = session.image;
   const auto number = [](std::uint64_t value) { return std::to_string(value); };
   return {cell(image.file_name),
@@ -152,25 +151,16 @@ SessionRow row_of_record(const SessionRecord& session) {
           number(image.sent.acked),
           number(image.received.held),
           number(image.received.read),
-          size_words(number(session.sent.size())),
-          size_words(number(session.received.size()))};
+          size_words(session.sent.size()),
+          size_words(session.received.size())};
 }
 
 std::string table_of(const std::vector<SessionRecord>& sessions) {
-  std::vector<SessionRow> rows{
+  std::vector<Cells> rows{
       {"SESSION", "PEER", "SERVICE", "STATE", "SENT", "ACKED", "RECEIVED", "READ", "HELD", "WAITING"}};
   for (const auto& session : sessions) rows.push_back(row_of_record(session));
-  std::array<std::size_t, cells_of_session> widths{};
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
   std::string text;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const bool last = i + 1 == row.size();
-      text += "  " + row.at(i) + std::string(last ? 0 : widths.at(i) - row.at(i).size(), ' ');
-    }
-    text += "\n";
-  }
+  for (const auto& line : table_lines(rows)) text += line + "\n";
   return text;
 }
 
@@ -233,13 +223,13 @@ std::string inspect(const std::filesystem::path& path, const std::function<std::
   std::string bytes = PlainFile(file, !is_folder).read(file);
   std::string head = printable(file.string()) + ": ";
   if (fs::is_sealed(bytes)) {
-    head += "a sealed record of " + size_words(std::to_string(bytes.size()));
+    head += "a sealed record of " + size_words(bytes.size());
     if (!passphrase) return head + "; add --passphrase to see what is in it\n";
     auto opened = fs::open_sealed(bytes, passphrase());
     if (!opened) refuse_file(file, "does not open with this passphrase, or is damaged", EKEYREJECTED);
     bytes = std::move(opened->content);
   } else {
-    head += "a record of " + size_words(std::to_string(bytes.size())) + ", not sealed";
+    head += "a record of " + size_words(bytes.size()) + ", not sealed";
   }
   const auto record = decode_endpoint_record(std::as_bytes(std::span(bytes)));
   if (!record) refuse_file(file, "is no record of an endpoint, or is damaged, or of a newer version", EINVAL);

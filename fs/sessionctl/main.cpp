@@ -37,6 +37,7 @@ struct Arguments {
   Text word;
   Text place;  // a folder, a file or a device
   bool passphrase = false;
+  bool json = false;
   std::size_t limit = sessionfs::ctl::default_session_limit;
   std::vector<std::string> command;
 };
@@ -62,16 +63,16 @@ CLI::Validator checked(std::string (*fault)(const std::string&)) {
   return {[fault](std::string& value) { return fault(value); }, ""};
 }
 
-void print_status(const Tree& tree, const Text& endpoint) {
+void print_status(const Tree& tree, const Text& endpoint, bool as_json) {
+  using namespace sessionfs::ctl;
   if (endpoint) {
-    const auto name = tree.endpoint_or_default(endpoint);
-    return print(sessionfs::ctl::endpoint_text(tree.status(name).value_or("")));
+    const auto report = parse_endpoint(tree.status(tree.endpoint_or_default(endpoint)).value_or(""));
+    return print(as_json ? endpoint_json(report) : endpoint_text(report));
   }
-  print(sessionfs::ctl::host_text(tree.mount().string(), tree.host_status()));
-  for (const auto& name : tree.endpoints()) {
-    // One that has gone since it was listed is none.
-    if (const auto text = tree.status(name)) print("\n" + sessionfs::ctl::endpoint_text(*text));
-  }
+  const auto report = parse_all(tree.host_status(), tree.statuses());
+  if (as_json) return print(host_json(report));
+  print(host_text(report));
+  for (const auto& each : report.endpoints) print("\n" + endpoint_text(each));
 }
 
 void command_session(const Tree& tree, const std::string& line, const std::string& endpoint, const Text& session) {
@@ -240,7 +241,8 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       "HELD are bytes written here that the peer does not hold yet, WAITING are bytes of the peer that nobody has read "
       "here.\nStates: active; moving (active, and a better link is being tried); interrupted (waits for the peer, or "
       "for a way to it);\nresuming; suspended (until it is resumed); closed.");
-  status->callback([&arguments] { print_status(Tree(arguments.mount), arguments.endpoint); });
+  status->add_flag("--json", arguments.json, "for programs: all there is to know, as one JSON document");
+  status->callback([&arguments] { print_status(Tree(arguments.mount), arguments.endpoint, arguments.json); });
 
   CLI::App* join = app.add_subcommand("join", "makes this host a member of a domain");
   join->add_option("TOKEN", arguments.word, "what `snsd token` has printed")

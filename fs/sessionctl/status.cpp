@@ -1,149 +1,115 @@
 #include "fs/sessionctl/status.hpp"
 
-#include <algorithm>
-#include <array>
-#include <sstream>
-
-#include "fs/sessionctl/tree.hpp"
+#include "fs/sessionctl/table.hpp"
 #include "fs/sessionctl/words.hpp"
 
 namespace sessionfs::ctl {
 namespace {
 
-constexpr std::size_t columns = 8;
-using Row = std::array<std::string, columns>;
+constexpr std::size_t page_columns = 80;
 
-SessionLine parse_session(const std::string& text) {
-  SessionLine session;
-  std::istringstream words(text);
-  std::string name_of_state;
-  words >> session.name >> name_of_state;
-  session.state = state_words(name_of_state);
-  for (std::string word; words >> word;) {
-    const auto equals = word.find('=');
-    if (equals != std::string::npos) {
-      session.values[word.substr(0, equals)] = word.substr(equals + 1);
-    } else {
-      session.state += " " + word;
-    }
-  }
-  if (const auto next = session.values.find("next-attempt"); next != session.values.end())
-    session.remarks.push_back("next attempt in " + duration_words(next->second));
-  return session;
-}
+std::string size_or_dash(const Count& bytes) { return bytes ? size_words(*bytes) : "-"; }
 
-// `12s ago: why` in words.
-std::string pause_words(const std::string& text) {
-  const auto blank = std::min(text.find(' '), text.size());
-  return "last pause " + duration_words(text.substr(0, blank)) + text.substr(blank);
-}
+std::string ago(const Count& seconds) { return seconds ? duration_words(*seconds) + " ago" : "-"; }
 
-void add_remark(SessionLine& session, const std::string& key, const std::string& text) {
-  if (key == "pause") session.remarks.push_back(pause_words(text));
-  if (key == "waits") session.remarks.push_back("waits " + text);
-  if (key == "unsure") session.remarks.push_back("unsure: " + text);
-}
-
-std::string value_or_dash(const SessionLine& session, const char* key) {
-  const auto found = session.values.find(key);
-  return found == session.values.end() ? "-" : found->second;
-}
-
-Row row_of(const SessionLine& session) {
-  const auto since = value_or_dash(session, "for");
-  return {session.name,
-          session.state,
-          since == "-" ? since : duration_words(since) + " ago",
-          value_or_dash(session, "interface"),
-          value_or_dash(session, "local"),
-          value_or_dash(session, "remote"),
-          size_words(value_or_dash(session, "held")),
-          size_words(value_or_dash(session, "waiting"))};
-}
-
-std::string session_table(const std::vector<SessionLine>& sessions) {
-  std::vector<Row> rows{{"SESSION", "STATE", "SINCE", "INTERFACE", "LOCAL", "REMOTE", "HELD", "WAITING"}};
-  for (const auto& session : sessions) rows.push_back(row_of(session));
-  std::array<std::size_t, columns> widths{};
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < columns; ++i) widths.at(i) = std::max(widths.at(i), row.at(i).size());
-  std::string text;
-  for (std::size_t at = 0; at < rows.size(); ++at) {
-    for (std::size_t i = 0; i < columns; ++i) {
-      const auto& cell = rows[at].at(i);
-      text += "  " + cell + std::string(i + 1 < columns ? widths.at(i) - cell.size() : 0, ' ');
-    }
-    text += "\n";
-    if (at == 0) continue;
-    for (const auto& remark : sessions[at - 1].remarks) text += "      " + remark + "\n";
+std::string session_table(const std::vector<SessionReport>& sessions) {
+  if (sessions.empty()) return "  no sessions\n";
+  std::vector<Cells> rows{{"SESSION", "STATE", "SINCE", "HELD", "WAITING"}};
+  for (const auto& session : sessions)
+    rows.push_back({session.name, session.state, ago(session.seconds_in_state), size_or_dash(session.held),
+                    size_or_dash(session.waiting)});
+  const auto lines = table_lines(rows);
+  std::string text = lines.front() + "\n";
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    text += lines[i + 1] + "\n";
+    for (const auto& remark : remarks(sessions[i])) text += "      " + remark + "\n";
   }
   return text;
 }
 
-// `file waiting=2`: 2 sessions have come and are not accepted yet.
-std::string service_words(const std::string& text) {
-  std::istringstream words(text);
+std::string service_words(const ServiceReport& service) {
+  if (service.waiting.value_or(0) == 0) return service.name;
+  return service.name + " (" + std::to_string(*service.waiting) + " not accepted yet)";
+}
+
+// There may be a thousand addresses behind it.
+std::string interface_words(const InterfaceReport& interface) {
+  return interface.name + (interface.up ? " up" : " down");
+}
+
+// `/dev/sdb1 (STICK, vfat) at /media/stick: mounted`.
+std::string medium_words(const MediumReport& medium) {
   std::string name;
-  std::string waiting;
-  words >> name >> waiting;
-  const auto count = waiting.substr(std::min(waiting.find('=') + 1, waiting.size()));
-  return count.empty() || count == "0" ? name : name + " (" + count + " not accepted yet)";
+  for (const auto& part : {medium.label ? medium.label : medium.uuid, medium.type})
+    if (part) name += (name.empty() ? "" : ", ") + *part;
+  return medium.device + (name.empty() ? "" : " (" + name + ")") + (medium.folder ? " at " + *medium.folder : "") +
+         ": " + medium.state + (medium.why ? ": " + *medium.why : "");
 }
 
-// `eth0 up wired 1000Mbit/s ...`: there may be a thousand addresses behind it.
-std::string interface_words(const std::string& text) {
-  std::istringstream words(text);
-  std::string name;
-  std::string carrier;
-  words >> name >> carrier;
-  return name + " " + carrier;
+std::string line(const char* key, const Words& words) {
+  return words ? std::string("  ") + key + ": " + *words + "\n" : "";
 }
 
-// A line `  WHAT: A, B, C` of all values of a key; nothing when there are none.
-std::string list(const char* what, const std::string& status, const char* key,
-                 std::string (*words)(const std::string&)) {
+// `  KEY: A, B, C`, on several lines when there are many; nothing when there are none.
+template <typename Part, typename InWords>
+std::string list(const char* key, const std::vector<Part>& parts, InWords words) {
+  if (parts.empty()) return "";
   std::string text;
-  for (const auto& value : values_of(status, key)) text += (text.empty() ? "" : ", ") + words(value);
-  return text.empty() ? "" : std::string("  ") + what + ": " + text + "\n";
+  std::string line = std::string("  ") + key + ":";
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto part = words(parts[i]) + (i + 1 < parts.size() ? "," : "");
+    if (line.size() + 1 + part.size() > page_columns) {
+      text += line + "\n";
+      line = "   ";
+    }
+    line += " " + part;
+  }
+  return text + line + "\n";
 }
 
-// A line `  KEY: VALUE` for each value of a key.
-std::string each(const std::string& status, const char* key) {
-  std::string text;
-  for (const auto& value : values_of(status, key)) text += std::string("  ") + key + ": " + value + "\n";
-  return text;
+std::string total_words(const HostReport& host) {
+  const auto number = [](const Count& count) { return count ? std::to_string(*count) : "-"; };
+  return "endpoints " + std::to_string(host.endpoints.size()) + ", services " + number(host.services) + ", sessions " +
+         number(host.sessions) + ", connections " + number(host.connections);
+}
+
+std::string interface_line(const EndpointReport& endpoint) {
+  return line("interface", endpoint.interface.value_or("none") + ": " + endpoint.interface_why.value_or(""));
 }
 
 }  // namespace
 
-std::vector<SessionLine> parse_sessions(const std::string& endpoint_status) {
-  std::vector<SessionLine> sessions;
-  std::istringstream lines(endpoint_status);
-  for (std::string line; std::getline(lines, line);) {
-    const auto colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    const auto key = line.substr(0, colon);
-    const auto text = line.substr(colon + 2);
-    if (key == "session") {
-      sessions.push_back(parse_session(text));
-    } else if (!sessions.empty() && text.starts_with(sessions.back().name + " ")) {
-      add_remark(sessions.back(), key, text.substr(sessions.back().name.size() + 1));
-    }
-  }
-  return sessions;
+std::vector<std::string> remarks(const SessionReport& session) {
+  std::vector<std::string> all;
+  if (session.local && session.remote)
+    all.push_back(session.interface.value_or("?") + ": " + *session.local + " to " + *session.remote);
+  if (session.error) all.push_back(*session.error + (session.ended_by ? ": " + *session.ended_by : ""));
+  if (session.next_attempt_seconds) all.push_back("next attempt in " + duration_words(*session.next_attempt_seconds));
+  if (session.pause) all.push_back("last pause " + ago(session.pause->seconds_ago) + ": " + session.pause->why);
+  if (session.waits_for)
+    all.push_back("waits for " + *session.waits_for +
+                  (session.away_since ? ", away since " + *session.away_since : ""));
+  if (session.unsure) all.push_back("unsure: " + *session.unsure);
+  return all;
 }
 
-std::string host_text(const std::string& mount, const std::string& host_status) {
-  return mount + ": domain " + value_of(host_status, "domain") + ", name server " +
-         value_of(host_status, "name server") + "\n" + list("interfaces", host_status, "interface", interface_words) +
-         each(host_status, "trouble") + each(host_status, "last error");
+std::string host_text(const HostReport& host) {
+  const auto as_it_is = [](const std::string& words) { return words; };
+  std::string text = host.mount + ": domain " + host.domain + ", name server " + host.name_server + "\n" +
+                     list("addresses", host.addresses, as_it_is) +
+                     list("interfaces", host.interfaces, interface_words) + line("totals", total_words(host));
+  for (const auto& medium : host.media) text += line("medium", medium_words(medium));
+  for (const auto& trouble : host.troubles) text += line("trouble", trouble);
+  return text + line("last error", host.last_error);
 }
 
-std::string endpoint_text(const std::string& endpoint_status) {
-  const auto sessions = parse_sessions(endpoint_status);
-  return value_of(endpoint_status, "endpoint") + ": " + value_of(endpoint_status, "registration") + "\n" +
-         each(endpoint_status, "interface") + list("services", endpoint_status, "service", service_words) +
-         each(endpoint_status, "last error") + (sessions.empty() ? "  no sessions\n" : session_table(sessions));
+std::string endpoint_text(const EndpointReport& endpoint) {
+  if (!endpoint.registration) return endpoint.name + ": " + endpoint.away.value_or("") + "\n";
+  std::string text =
+      endpoint.name + ": " + *endpoint.registration + "\n" + interface_line(endpoint) + line("away", endpoint.away);
+  if (endpoint.generation) text += line("generation", std::to_string(*endpoint.generation));
+  return text + line("storage", endpoint.storage) + list("services", endpoint.services, service_words) +
+         line("last error", endpoint.last_error) + session_table(endpoint.sessions);
 }
 
 }  // namespace sessionfs::ctl

@@ -1,27 +1,25 @@
-// What `sessionctl status` prints: the host, and for each endpoint a table of its sessions. From the daemon's files
-// `status`, which are lines `KEY: VALUE`; a line whose key is not known here is left out.
+// What `sessionctl status` prints: the host, and for each endpoint a table of its sessions.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
+#include "fs/sessionctl/report.hpp"
+
 namespace sessionfs::ctl {
 
-/// A line `session:` of an endpoint's status, and what other lines say of the same session.
-struct SessionLine {
-  std::string name;
-  std::string state;                          // in words; of a failed one also why
-  std::map<std::string, std::string> values;  // the `key=value`
-  std::vector<std::string> remarks;           // what it waits for, its last pause, what is not sure
-};
+/// The lines for the host alone.
+std::string host_text(const HostReport& host);
 
-std::vector<SessionLine> parse_sessions(const std::string& endpoint_status);
+/// The lines for one endpoint.
+std::string endpoint_text(const EndpointReport& endpoint);
 
-/// The lines for the host, from its status.
-std::string host_text(const std::string& mount, const std::string& host_status);
+/// What else there is to say of a session, a line each: its connection, what it waits for, its last pause, why it has
+/// ended, what is not sure.
+std::vector<std::string> remarks(const SessionReport& session);
 
-/// The lines for one endpoint, from its status.
-std::string endpoint_text(const std::string& endpoint_status);
+/// The same as JSON, by the names that sessionctl(1) lists, in ASCII and ended by a newline. What is not known is null.
+std::string host_json(const HostReport& host);
+std::string endpoint_json(const EndpointReport& endpoint);
 
 }  // namespace sessionfs::ctl

@@ -13,25 +13,12 @@
 #include <sstream>
 #include <system_error>
 
+#include "fs/sessionctl/words.hpp"
+
 namespace sessionfs::ctl {
 namespace {
 
 namespace filesystem = std::filesystem;
-
-// mountinfo writes spaces and the like as three octal digits.
-std::string unescaped(const std::string& field) {
-  const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
-  std::string text;
-  for (std::size_t i = 0; i < field.size(); ++i) {
-    if (field[i] == '\\' && i + 3 < field.size() && std::all_of(&field[i + 1], &field[i + 3] + 1, is_octal)) {
-      text += static_cast<char>(std::strtol(field.substr(i + 1, 3).c_str(), nullptr, 8));
-      i += 3;
-    } else {
-      text += field[i];
-    }
-  }
-  return text;
-}
 
 std::string reason(int error) {
   std::string why = std::strerror(error);
@@ -191,6 +178,14 @@ std::optional<std::string> Tree::status(const std::string& endpoint) const {
     if (error.number() != ENOENT && error.number() != ESTALE && error.number() != ENAMETOOLONG) throw;
     return std::nullopt;
   }
+}
+
+std::vector<std::string> Tree::statuses() const {
+  std::vector<std::string> texts;
+  for (const auto& name : endpoints())
+    // One that has gone since it was listed is none.
+    if (auto text = status(name)) texts.push_back(std::move(*text));
+  return texts;
 }
 
 std::string Tree::endpoint_or_default(const std::optional<std::string>& endpoint) const {

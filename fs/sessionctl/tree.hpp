@@ -44,6 +44,8 @@ class Tree {
   [[nodiscard]] std::string host_status() const;
   /// Nothing when the endpoint does not reside here.
   [[nodiscard]] std::optional<std::string> status(const std::string& endpoint) const;
+  /// Of all endpoints that reside here.
+  [[nodiscard]] std::vector<std::string> statuses() const;
   /// `endpoint`, else the host's default one. Throws Error when it does not reside here.
   [[nodiscard]] std::string endpoint_or_default(const std::optional<std::string>& endpoint) const;
   /// The first endpoint that has a session with this name.

@@ -5,16 +5,28 @@
 #include <charconv>
 #include <cstdint>
 #include <iterator>
-#include <optional>
 
 namespace sessionfs::ctl {
 namespace {
 
-std::optional<std::uint64_t> number_of(std::string_view digits) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return number;
+constexpr std::array<const char*, 7> size_units{"", "K", "M", "G", "T", "P", "E"};
+
+struct Scaled {
+  std::string number;
+  std::size_t unit;
+};
+
+// Rounded down, with one digit behind the point where there is one before it.
+Scaled scaled(std::uint64_t bytes) {
+  std::size_t unit = 0;
+  std::uint64_t part = 1;
+  while (bytes / part >= 1024) {
+    part *= 1024;
+    ++unit;
+  }
+  std::string number = std::to_string(bytes / part);
+  if (unit > 0 && bytes / part < 10) number += "." + std::to_string(bytes % part / (part / 1024) * 10 / 1024);
+  return {number, unit};
 }
 
 struct Unit {
@@ -62,31 +74,45 @@ std::string printable(std::string_view text, std::string_view kept) {
   return out;
 }
 
-std::string size_words(const std::string& bytes) {
-  constexpr std::array<const char*, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
-  const auto value = number_of(bytes);
-  if (!value) return bytes;
-  std::size_t unit = 0;
-  std::uint64_t part = 1;
-  while (unit + 1 < units.size() && *value / part >= 1024) {
-    part *= 1024;
-    ++unit;
+std::string unescaped(std::string_view text) {
+  const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto digits = text.substr(i + 1, 3);
+    if (text[i] == '\\' && digits.size() == 3 && std::ranges::all_of(digits, is_octal)) {
+      out += static_cast<char>((digits[0] - '0') * 64 + (digits[1] - '0') * 8 + digits[2] - '0');
+      i += 3;
+    } else {
+      out += text[i];
+    }
   }
-  std::string text = std::to_string(*value / part);
-  if (unit > 0 && *value / part < 10) text += "." + std::to_string(*value % part * 10 / part);
-  return text + " " + units.at(unit);
+  return out;
 }
 
-std::string duration_words(const std::string& seconds) {
-  const auto value =
-      seconds.ends_with('s') ? number_of(std::string_view(seconds).substr(0, seconds.size() - 1)) : std::nullopt;
-  if (!value) return seconds;
-  const auto* first = std::ranges::find_if(units_of_time, [&](const Unit& unit) { return *value >= unit.seconds; });
+std::optional<std::uint64_t> number_of(std::string_view digits) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return number;
+}
+
+std::string size_words(std::uint64_t bytes) {
+  const auto size = scaled(bytes);
+  return size.number + " " + size_units.at(size.unit) + (size.unit > 0 ? "iB" : "B");
+}
+
+std::string short_size(std::uint64_t bytes) {
+  const auto size = scaled(bytes);
+  return size.number + size_units.at(size.unit);
+}
+
+std::string duration_words(std::uint64_t seconds) {
+  const auto* first = std::ranges::find_if(units_of_time, [&](const Unit& unit) { return seconds >= unit.seconds; });
   if (first == units_of_time.end()) return "0 s";
-  std::string text = std::to_string(*value / first->seconds) + " " + first->name;
+  std::string text = std::to_string(seconds / first->seconds) + " " + first->name;
   const auto* second = std::next(first);
   if (second == units_of_time.end()) return text;
-  const auto rest = *value % first->seconds / second->seconds;
+  const auto rest = seconds % first->seconds / second->seconds;
   return rest == 0 ? text : text + " " + std::to_string(rest) + " " + second->name;
 }
 

@@ -22,33 +22,45 @@ TEST(SessionctlWords, WhatIsReadStays) {
 }
 
 TEST(SessionctlWords, Sizes) {
-  EXPECT_EQ(size_words("0"), "0 B");
-  EXPECT_EQ(size_words("1023"), "1023 B");
-  EXPECT_EQ(size_words("1024"), "1.0 KiB");
-  EXPECT_EQ(size_words("1536"), "1.5 KiB");
-  EXPECT_EQ(size_words("10240"), "10 KiB");
-  EXPECT_EQ(size_words("1048575"), "1023 KiB");
-  EXPECT_EQ(size_words("1048576"), "1.0 MiB");
-  EXPECT_EQ(size_words("18446744073709551615"), "16777215 TiB");
+  EXPECT_EQ(size_words(0), "0 B");
+  EXPECT_EQ(size_words(1023), "1023 B");
+  EXPECT_EQ(size_words(1024), "1.0 KiB");
+  EXPECT_EQ(size_words(1536), "1.5 KiB");
+  EXPECT_EQ(size_words(10240), "10 KiB");
+  EXPECT_EQ(size_words(1048575), "1023 KiB");
+  EXPECT_EQ(size_words(1048576), "1.0 MiB");
+  EXPECT_EQ(size_words(UINT64_MAX), "15 EiB");
 }
 
-TEST(SessionctlWords, WhatIsNoSizeStays) {
-  for (const auto* text : {"", "-", "-1", "1k", "many", "18446744073709551616"}) EXPECT_EQ(size_words(text), text);
+TEST(SessionctlWords, ShortSizes) {
+  EXPECT_EQ(short_size(0), "0");
+  EXPECT_EQ(short_size(1023), "1023");
+  EXPECT_EQ(short_size(1536), "1.5K");
+  EXPECT_EQ(short_size(10239), "9.9K");
+  EXPECT_EQ(short_size(1048575), "1023K");
+  EXPECT_EQ(short_size(UINT64_MAX), "15E");
 }
 
 TEST(SessionctlWords, Durations) {
-  EXPECT_EQ(duration_words("0s"), "0 s");
-  EXPECT_EQ(duration_words("59s"), "59 s");
-  EXPECT_EQ(duration_words("60s"), "1 min");
-  EXPECT_EQ(duration_words("192s"), "3 min 12 s");
-  EXPECT_EQ(duration_words("3605s"), "1 h");
-  EXPECT_EQ(duration_words("7500s"), "2 h 5 min");
-  EXPECT_EQ(duration_words("90000s"), "1 d 1 h");
+  EXPECT_EQ(duration_words(0), "0 s");
+  EXPECT_EQ(duration_words(59), "59 s");
+  EXPECT_EQ(duration_words(60), "1 min");
+  EXPECT_EQ(duration_words(192), "3 min 12 s");
+  EXPECT_EQ(duration_words(3605), "1 h");
+  EXPECT_EQ(duration_words(7500), "2 h 5 min");
+  EXPECT_EQ(duration_words(90000), "1 d 1 h");
 }
 
-TEST(SessionctlWords, WhatIsNoDurationStays) {
-  for (const auto* text : {"", "s", "-", "12", "-3s", "1ms", "99999999999999999999s"})
-    EXPECT_EQ(duration_words(text), text);
+TEST(SessionctlWords, Numbers) {
+  EXPECT_EQ(number_of("0"), 0U);
+  EXPECT_EQ(number_of("18446744073709551615"), UINT64_MAX);
+  for (const auto* text : {"", "-", "-1", "+1", "1k", " 1", "many", "18446744073709551616"})
+    EXPECT_FALSE(number_of(text)) << text;
+}
+
+TEST(SessionctlWords, OctalDigits) {
+  EXPECT_EQ(unescaped("a\\040b\\134c"), "a b\\c");
+  for (const auto* text : {"", "a", "\\", "\\04", "\\048", "\\x20"}) EXPECT_EQ(unescaped(text), text);
 }
 
 TEST(SessionctlWords, States) {

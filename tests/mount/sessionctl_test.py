@@ -1,5 +1,6 @@
 """The program `sessionctl`: what it shows and does, exit statuses, one line that says why."""
 
+import json
 import os
 import re
 import select
@@ -18,8 +19,10 @@ from support.local import LISTEN, LocalTestCase  # noqa: E402
 from support.processes import SOON_S, kill_group, run, start, wait_until  # noqa: E402
 
 DOMAIN = "verkstad.net"
-COLUMNS = ["SESSION", "STATE", "SINCE", "INTERFACE", "LOCAL", "REMOTE", "HELD", "WAITING"]
+MANUAL = Path(__file__).resolve().parents[2] / "packaging" / "man" / "sessionctl.1.scd"
+COLUMNS = ["SESSION", "STATE", "SINCE", "HELD", "WAITING"]
 PLACE = r"(127\.0\.0\.1|\[::1\]):[0-9]+"
+CONNECTION = re.compile(rf"(\S+): ({PLACE}) to ({PLACE})")
 BAD_WORDS = ("", " ", "a b", "a\nabort b", "a\tb", "\x1b[2J")
 # As root, in a mount namespace in which $1 is the only mount of sessionfs, whatever else runs on this machine.
 ALONE = r"""
@@ -131,6 +134,14 @@ class Status(Sessionctl, LocalTestCase):
             rows[name] = dict(zip(COLUMNS, cells))
         return rows, remarks
 
+    def connection(self, endpoint, session):
+        """(interface, local, remote) of a session; None while it has none."""
+        found = [CONNECTION.fullmatch(remark) for remark in self.rows(endpoint)[1][session.name]]
+        return next(((match[1], match[2], match[4]) for match in found if match), None)
+
+    def json(self, *arguments):
+        return json.loads(self.status("--json", *arguments))
+
     def test_the_host_and_its_endpoints(self):
         client, server = self.endpoint("client"), self.endpoint("server")
         server.serve("file")
@@ -151,26 +162,27 @@ class Status(Sessionctl, LocalTestCase):
             write_all(out, bytes(1536))
             os.fsync(out)
         row = self.rows(client)[0][ours.name]
-        self.assertEqual((row["STATE"], row["INTERFACE"], row["HELD"], row["WAITING"]), ("active", "lo", "0 B", "0 B"))
-        for column in ("LOCAL", "REMOTE"):
-            self.assertRegex(row[column], f"^{PLACE}$")
+        self.assertEqual((row["STATE"], row["HELD"], row["WAITING"]), ("active", "0 B", "0 B"))
+        interface, local, remote = self.connection(client, ours)
+        self.assertEqual(interface, "lo")
         self.assertRegex(row["SINCE"], r"^([0-9]+ min )?[0-9]+ s ago$")
         theirs_row = self.rows(server)[0][theirs.name]
         self.assertEqual(theirs_row["WAITING"], "1.5 KiB")
-        self.assertEqual((theirs_row["LOCAL"], theirs_row["REMOTE"]), (row["REMOTE"], row["LOCAL"]))
+        self.assertEqual(self.connection(server, theirs), (interface, remote, local))
         with opened(theirs, os.O_RDONLY) as source:
             self.assertEqual(len(read_exactly(source, 1536)), 1536)
         self.assertEqual(self.rows(server)[0][theirs.name]["WAITING"], "0 B")
 
     def test_a_pause_in_words(self):
         client, ours, server, theirs = self.pair()
-        self.assertEqual(self.rows(client)[1][ours.name], [])
+        self.assertEqual(len(self.rows(client)[1][ours.name]), 1, "its connection")
         client.command(f"suspend {ours.name}")
         with opened(ours, os.O_WRONLY) as out:
             write_all(out, bytes(2048))
         wait_until(lambda: state_word(theirs) != "active", "the peer has heard of it")
         row = self.rows(client)[0][ours.name]
-        self.assertEqual((row["STATE"], row["LOCAL"], row["HELD"]), ("suspended", "-", "2.0 KiB"))
+        self.assertEqual((row["STATE"], row["HELD"]), ("suspended", "2.0 KiB"))
+        self.assertIsNone(self.connection(client, ours))
         self.assertIn(self.rows(server)[0][theirs.name]["STATE"], ("interrupted", "resuming"))
         for endpoint, session, why in ((client, ours, "suspended here"), (server, theirs, "suspended by the peer")):
             remarks = self.rows(endpoint)[1][session.name]
@@ -178,6 +190,48 @@ class Status(Sessionctl, LocalTestCase):
         client.command(f"resume {ours.name}")
         wait_until(lambda: self.rows(client)[0][ours.name]["STATE"] == "active", "active again", SOON_S)
         self.assertIn("suspended here", "".join(self.rows(client)[1][ours.name]), "the last pause is told afterwards")
+
+    def test_why_a_session_was_lost(self):
+        client, ours, server, theirs = self.pair()
+        client.command(f"abort {ours.name}")
+        wait_until(lambda: self.rows(server)[0][theirs.name]["STATE"] == "closed", "the peer has heard of it", SOON_S)
+        why = "it was aborted by the peer"
+        self.assertIn(f"Connection reset by peer: {why}", self.rows(server)[1][theirs.name])
+        session = self.json(server.name)["sessions"][0]
+        self.assertEqual((session["error"], session["ended_by"]), ("Connection reset by peer", why))
+
+    def test_as_json(self):
+        client, ours, server, theirs = self.pair("file")
+        with opened(ours, os.O_WRONLY) as out:
+            write_all(out, bytes(1536))
+            os.fsync(out)
+        document = self.json()
+        self.assertEqual((document["mount"], document["domain"]), (str(self.mount.path), "local"))
+        self.assertEqual([each["name"] for each in document["endpoints"]], self.mount.names())
+        self.assertEqual(document["totals"]["endpoints"], len(self.mount.names()))
+        self.assertTrue(next(each for each in document["interfaces"] if each["name"] == "lo")["up"])
+        endpoint = self.json(server.name)
+        self.assertEqual(endpoint["services"], [{"name": "file", "waiting": 0}])
+        session, = endpoint["sessions"]
+        told = {name: session[name] for name in ("name", "state", "received", "read", "waiting", "sent", "interface")}
+        self.assertEqual(told, {"name": theirs.name, "state": "active", "received": 1536, "read": 0, "waiting": 1536,
+                                "sent": 0, "interface": "lo"})
+        self.assertIsInstance(session["seconds_in_state"], int)
+        self.assertRegex(session["local"], f"^{PLACE}$")
+        self.assertIsNone(session["next_attempt_seconds"])
+        client.command(f"suspend {ours.name}")
+        session, = self.json(client.name)["sessions"]
+        self.assertEqual((session["state"], session["interface"]), ("suspended", None))
+        self.assertEqual(session["pause"]["why"], "suspended here")
+
+    def test_the_manual_names_each_key_of_json(self):
+        def keys(value):
+            parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+            return set(value if isinstance(value, dict) else ()).union(*map(keys, parts))
+        self.pair()
+        found = re.search(r"\n# JSON\n(.*?)(?=\n# )", MANUAL.read_text(encoding="utf-8"), re.DOTALL)
+        told = set(re.findall(r"\*([a-z_]+)\*", found.group(1).replace("\\", "")))
+        self.assertLessEqual(keys(self.json()), told)
 
     def test_errors_are_shown_and_what_a_terminal_would_obey_is_not(self):
         client = self.endpoint()
