@@ -13,6 +13,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -36,7 +37,8 @@ class Child : public std::enable_shared_from_this<Child> {
     std::optional<std::chrono::milliseconds> limit;
     ChildFiles files;
   };
-  void start(std::vector<std::string> command, How how) {
+  // The process number, -1 when there is none.
+  pid_t start(std::vector<std::string> command, How how) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail("pipe", errno);
     words_.assign(ends[0]);
@@ -55,12 +57,13 @@ class Child : public std::enable_shared_from_this<Child> {
     process_.assign(descriptor);
     wait();
     listen();
-    if (!how.limit) return;
+    if (!how.limit) return pid_;
     limit_.expires_after(*how.limit);
     limit_.async_wait([weak = weak_from_this()](const boost::system::error_code& stopped) {
       const auto child = weak.lock();
       if (!stopped && child && !child->over_) ::kill(child->pid_, SIGKILL);
     });
+    return pid_;
   }
 
  private:
@@ -141,10 +144,11 @@ class Child : public std::enable_shared_from_this<Child> {
     words_.close(ignored);
     tell(WIFEXITED(how) ? WEXITSTATUS(how) : signal_status_base + WTERMSIG(how));
   }
-  void fail(const char* what, int number) {
+  pid_t fail(const char* what, int number) {
     over_ = true;
     said_ = std::string(what) + ": " + std::strerror(number);
     asio::post(io_, [keep = shared_from_this()] { keep->tell(child_not_started); });
+    return -1;
   }
   void tell(int status) {
     if (const auto done = std::exchange(done_, nullptr)) done(status, said_.substr(0, said_.find('\n')));
@@ -163,14 +167,23 @@ class Child : public std::enable_shared_from_this<Child> {
 
 }  // namespace
 
-void run_child(asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
-               std::function<void(int, const std::string&)> done, ChildFiles files) {
-  std::make_shared<Child>(io, std::move(done))->start(std::move(command), {{"LC_ALL=C"}, limit, files});
+pid_t run_child(asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
+                std::function<void(int, const std::string&)> done, ChildFiles files) {
+  return std::make_shared<Child>(io, std::move(done))->start(std::move(command), {{"LC_ALL=C"}, limit, files});
 }
 
 void start_child(asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,
                  std::function<void(int, const std::string&)> done) {
   std::make_shared<Child>(io, std::move(done))->start(std::move(command), {std::move(variables), std::nullopt, {}});
+}
+
+std::optional<std::uint64_t> bytes_written_by(pid_t child) {
+  std::ifstream counts("/proc/" + std::to_string(child) + "/io");
+  std::string key;
+  std::uint64_t value = 0;
+  while (counts >> key >> value)
+    if (key == "wchar:") return value;
+  return std::nullopt;
 }
 
 }  // namespace sessionfs::fs

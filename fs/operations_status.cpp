@@ -56,6 +56,8 @@ std::string Operations::host_status() {
   }
   for (const auto& link : paths_.links().text()) text += "interface: " + link + "\n";
   for (const auto& medium : media_.text()) text += "medium: " + medium + "\n";
+  for (const auto& line : travel_.saving()) text += "saving: " + line + "\n";
+  for (const auto& line : travel_.loading()) text += "loading: " + line + "\n";
   text += "endpoints: " + std::to_string(residents_.all().size()) + "\n";
   text += "services: " + std::to_string(services) + "\n";
   text += "sessions: " + std::to_string(sessions) + "\n";

@@ -66,6 +66,10 @@ class Travel {
   /// another key. EHOSTUNREACH: the name server has not answered. ESTALE: another host was faster.
   void load(const std::filesystem::path& folder, const std::string& passphrase, const Done& done);
 
+  /// What is being saved or loaded, a line each: NAME, and `N of M bytes` of its documents, or other words.
+  [[nodiscard]] std::vector<std::string> saving() const;
+  [[nodiscard]] std::vector<std::string> loading() const;
+
   /// A stick has come, with `root` as its root folder: what is on it is loaded, or goes on.
   void medium_came(const std::filesystem::path& root);
   /// It is gone, without a warning.
@@ -95,6 +99,7 @@ class Travel {
   // travel_save.cpp
   void wait_for_applications(const std::shared_ptr<Saving>& saving);
   void copy_documents(const std::shared_ptr<Saving>& saving);
+  void measure_documents(const std::shared_ptr<Saving>& saving);
   [[nodiscard]] bool was_loaded_since(const Resident& resident, const std::string& seal) const;
   void write_record(const std::shared_ptr<Saving>& saving);
   void bring_to_storage(const std::shared_ptr<Saving>& saving);
@@ -143,6 +148,7 @@ class Travel {
   std::shared_ptr<Trust> trust_;
   std::chrono::milliseconds save_grace_;
   Hooks hooks_;
+  std::set<std::shared_ptr<Saving>> saving_;
   std::set<EndpointName> arriving_;
   std::set<std::uint64_t> moving_;           // by mv(1)
   std::set<EndpointName> giving_;            // whose handoff is under way

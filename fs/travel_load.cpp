@@ -34,6 +34,15 @@ void Travel::load(const std::filesystem::path& folder, const std::string& passph
   load_next(std::move(content.folders), passphrase, done);
 }
 
+std::vector<std::string> Travel::loading() const {
+  std::vector<std::string> lines;
+  for (const auto& name : arriving_) {
+    const bool is_settled = residents_.find(name) != nullptr;
+    lines.push_back(name.str() + (is_settled ? " waits for the name server's word" : " asks where it was last"));
+  }
+  return lines;
+}
+
 void Travel::load_next(std::vector<std::filesystem::path> folders, const std::string& passphrase, const Done& done) {
   if (folders.empty()) return done(0, "");
   const auto folder = folders.back();

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <string_view>
 
 #include "fs/child.hpp"
 #include "fs/documents.hpp"
@@ -19,6 +21,10 @@ namespace {
 constexpr std::chrono::hours copy_limit{24};
 // Beside the folder that it becomes when it is whole.
 constexpr const char* unfinished_suffix = ".saving";
+// What a save does, as `status` tells it.
+constexpr std::string_view waiting_words = "waits until programs have closed its files";
+constexpr std::string_view copying_words = "copies its documents";
+constexpr std::string_view storing_words = "is brought to the storage";
 
 }  // namespace
 
@@ -31,7 +37,23 @@ struct Travel::Saving {
   std::chrono::steady_clock::time_point deadline;  // of the applications
   std::chrono::steady_clock::time_point quiet_since;
   std::string former_seal;  // as what lies at its storage is sealed
+  // How far it is.
+  std::string_view doing = waiting_words;
+  pid_t copier = -1;                            // while it copies
+  std::optional<std::uint64_t> document_bytes;  // when they have been counted
+
+  [[nodiscard]] std::string words() const {
+    const auto written = copier > 0 && document_bytes ? bytes_written_by(copier) : std::nullopt;
+    if (!written) return std::string(doing);
+    return std::to_string(std::min(*written, *document_bytes)) + " of " + std::to_string(*document_bytes) + " bytes";
+  }
 };
+
+std::vector<std::string> Travel::saving() const {
+  std::vector<std::string> lines;
+  for (const auto& saving : saving_) lines.push_back(saving->name.str() + " " + saving->words());
+  return lines;
+}
 
 void Travel::save(Resident& resident, std::optional<std::filesystem::path> target, const std::string& passphrase,
                   Done done) {
@@ -65,6 +87,7 @@ void Travel::save(Resident& resident, std::optional<std::filesystem::path> targe
     return refuse(ENOMEM, error.what());
   }
   saving->done = std::move(done);
+  saving_.insert(saving);
   const bool had_users = hooks_.in_use(resident);
   residents_.freeze(resident, Stay::leaving);
   saving->quiet_since = std::chrono::steady_clock::now() - (had_users ? std::chrono::milliseconds(0) : save_quiet_time);
@@ -93,10 +116,24 @@ void Travel::copy_documents(const std::shared_ptr<Saving>& saving) {
   copy.emplace_back("--");
   copy.push_back(resident.storage.string());
   copy.push_back(saving->unfinished.string());
-  run_child(io_, std::move(copy), copy_limit, [this, saving](int status, const std::string& why) {
+  measure_documents(saving);
+  saving->doing = copying_words;
+  saving->copier = run_child(io_, std::move(copy), copy_limit, [this, saving](int status, const std::string& why) {
+    saving->copier = -1;
     if (status != 0) return end_saving(saving, EIO, "its documents cannot be copied: " + why);
     write_record(saving);
   });
+}
+
+// For those who look on: the copy does not wait for it. What a child says, it says on standard error.
+void Travel::measure_documents(const std::shared_ptr<Saving>& saving) {
+  const auto& place = residents_.find(saving->serial)->storage;
+  run_child(io_, {"sh", "-c", "exec du --summarize --bytes -- \"$1\" >&2", "du", place.string()}, copy_limit,
+            [saving](int, const std::string& said) {
+              std::uint64_t bytes = 0;
+              if (std::from_chars(said.data(), said.data() + said.size(), bytes).ec == std::errc())
+                saving->document_bytes = bytes;
+            });
 }
 
 // What lies at its storage has gone on elsewhere, and must not be overwritten. So it has when it is sealed in a way
@@ -135,6 +172,7 @@ void Travel::write_record(const std::shared_ptr<Saving>& saving) {
 }
 
 void Travel::bring_to_storage(const std::shared_ptr<Saving>& saving) {
+  saving->doing = storing_words;
   run_child(io_, {"sync", "--file-system", "--", saving->folder.string()}, copy_limit,
             [this, saving](int status, const std::string& why) {
               const Resident* resident = residents_.find(saving->serial);
@@ -146,6 +184,7 @@ void Travel::bring_to_storage(const std::shared_ptr<Saving>& saving) {
 }
 
 void Travel::end_saving(const std::shared_ptr<Saving>& saving, int error, const std::string& why) {
+  saving_.erase(saving);
   Resident* resident = residents_.find(saving->serial);
   if (error == 0 && resident == nullptr) error = ESTALE;
   if (error == 0) {

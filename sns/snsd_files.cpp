@@ -1,6 +1,7 @@
 #include "sns/snsd_files.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,14 @@
 #include <stdexcept>
 
 namespace sessionfs::sns {
+namespace {
+
+constexpr std::uintmax_t shown_step_bytes = 1 << 20;
+constexpr std::string_view clear_row = "\r\x1b[K";
+
+void put_on_terminal(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
+
+}  // namespace
 
 OutputFile::OutputFile(const std::filesystem::path& path) : path_(path), file_(STDOUT_FILENO) {
   if (path_.empty()) return;
@@ -65,17 +74,31 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path), file_(STD
 }
 
 InputFile::~InputFile() {
+  if (shown_ > 0) put_on_terminal(clear_row);
   if (!path_.empty()) ::close(file_);
 }
 
 std::size_t InputFile::read(std::span<char> room) {
   for (;;) {
     const auto count = ::read(file_, room.data(), room.size());
-    if (count >= 0) return static_cast<std::size_t>(count);
+    if (count >= 0) {
+      bytes_ += static_cast<std::size_t>(count);
+      if (bytes_ - shown_ >= shown_step_bytes && ::isatty(STDERR_FILENO) != 0) show();
+      return static_cast<std::size_t>(count);
+    }
     if (errno != EINTR)
       throw std::runtime_error("cannot read " + (path_.empty() ? "standard input" : path_.string()) + ": " +
                                std::strerror(errno) + "; name a file of snsd export");
   }
+}
+
+void InputFile::show() {
+  shown_ = bytes_;
+  const auto in_mib = [](std::uintmax_t bytes) { return std::to_string(bytes >> 20U); };
+  struct stat whole {};
+  const bool is_known = ::fstat(file_, &whole) == 0 && S_ISREG(whole.st_mode);
+  put_on_terminal(std::string(clear_row) + "importing: " + in_mib(bytes_) +
+                  (is_known ? " of " + in_mib(static_cast<std::uintmax_t>(whole.st_size)) : "") + " MiB ...");
 }
 
 }  // namespace sessionfs::sns

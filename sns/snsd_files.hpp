@@ -39,12 +39,17 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  /// Fills the start of `room`; 0 at the end.
+  /// Fills the start of `room`; 0 at the end. What is long shows on a terminal how far it has come, as long as it
+  /// lasts.
   std::size_t read(std::span<char> room);
 
  private:
+  void show();
+
   std::filesystem::path path_;
   int file_;
+  std::uintmax_t bytes_ = 0;  // that have been read, ...
+  std::uintmax_t shown_ = 0;  // and that the terminal shows
 };
 
 }  // namespace sessionfs::sns

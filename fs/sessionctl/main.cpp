@@ -142,7 +142,10 @@ void add_travel(CLI::App& app, Arguments& arguments) {
 
   CLI::App* eject = app.add_subcommand("eject", "saves what lives on a stick, and lets go of it");
   add_place(*eject, arguments, "DEVICE", "the stick, as status names it")->required();
-  eject->callback([&arguments] { sessionfs::ctl::eject(Tree(arguments.mount), *arguments.place); });
+  eject->callback([&arguments] {
+    sessionfs::ctl::eject(Tree(arguments.mount), *arguments.place);
+    print(*arguments.place + ": saved; it may be pulled out\n");
+  });
 
   CLI::App* inspect = app.add_subcommand("inspect", "shows what is in an endpoint's record, without a mount");
   add_place(*inspect, arguments, "FILE|DIR", "the record, or the folder that has it")->required();

@@ -1,47 +1,38 @@
 #include "fs/sessionctl/travel.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <cerrno>
-#include <string_view>
+#include <sstream>
 #include <system_error>
 
 #include "fs/sessionctl/passphrase.hpp"
+#include "fs/sessionctl/progress.hpp"
 #include "fs/sessionctl/words.hpp"
 
 namespace sessionfs::ctl {
 namespace {
 
-// A line on the terminal for as long as something takes. Where standard error goes elsewhere: nothing.
-class WaitingLine {
- public:
-  explicit WaitingLine(const std::string& what) : shown_(::isatty(STDERR_FILENO) != 0) { show(what); }
-  ~WaitingLine() {
-    if (shown_) put("\r\x1b[K");
-  }
-  WaitingLine(const WaitingLine&) = delete;
-  WaitingLine& operator=(const WaitingLine&) = delete;
+// `1536 of 4096 bytes`: 1.5 KiB of 4.0 KiB. Other words are good as they are.
+std::string progress_words(const std::string& told) {
+  std::istringstream words(told);
+  std::string done;
+  std::string of;
+  std::string all;
+  std::string bytes;
+  words >> done >> of >> all >> bytes;
+  return of == "of" && bytes == "bytes" ? size_words(done) + " of " + size_words(all) : told;
+}
 
- private:
-  // One that is longer than a row could not be cleared.
-  void show(const std::string& what) const {
-    if (!shown_) return;
-    std::string text = printable(what);
-    winsize window{};
-    const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0;
-    const std::size_t room = known && window.ws_col > 8 ? window.ws_col - std::size_t{5} : 75;
-    if (text.size() > room) {
-      std::size_t end = room;
-      while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80) --end;  // no half of a character
-      text.resize(end);
-    }
-    put(text + " ...");
+// How far the daemon has come with what it saves or loads, as its status tells of `endpoint`; without one of any.
+std::string told_progress(const Tree& tree, const std::string& key, const std::string& endpoint) {
+  for (const auto& line : values_of(tree.host_status(), key)) {
+    const auto name = line.substr(0, line.find(' '));
+    const auto words = progress_words(line.substr(std::min(line.size(), name.size() + 1)));
+    if (endpoint.empty()) return name + ", " + words;
+    if (name == endpoint) return words;
   }
-  static void put(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
-
-  bool shown_;
-};
+  return "";
+}
 
 std::string absolute_path(const std::string& path) {
   std::error_code failed;
@@ -63,7 +54,7 @@ std::string fault_of_path(const std::string& path) {
 void load(const Tree& tree, const std::string& folder, const std::optional<std::string>& passphrase) {
   const std::string path = absolute_path(folder);
   const auto attempt = [&](const std::optional<std::string>& with) {
-    const WaitingLine line("loading " + path);
+    const ProgressLine line("loading " + path, [&] { return told_progress(tree, "loading", ""); });
     tree.command("load " + path, std::nullopt, with);
   };
   try {
@@ -78,12 +69,16 @@ void load(const Tree& tree, const std::string& folder, const std::optional<std::
 void save(const Tree& tree, const std::string& endpoint, const std::optional<std::string>& folder,
           const std::optional<std::string>& passphrase) {
   const std::string path = folder ? absolute_path(*folder) : "";
-  const WaitingLine line("saving " + endpoint + " to " + (folder ? path : "its stick"));
+  const ProgressLine line("saving " + endpoint + " to " + (folder ? path : "its stick"),
+                          [&] { return told_progress(tree, "saving", endpoint); });
   tree.command(folder ? "save " + path : "save", endpoint, passphrase);
 }
 
 void eject(const Tree& tree, const std::string& device) {
-  const WaitingLine line("ejecting " + device);
+  const ProgressLine line("ejecting " + device, [&] {
+    const auto saving = told_progress(tree, "saving", "");
+    return saving.empty() ? "what was written to it is brought there" : saving;
+  });
   tree.command("eject " + device);
 }
 

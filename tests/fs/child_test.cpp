@@ -1,6 +1,9 @@
 #include "fs/child.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
 
 namespace sessionfs::fs {
 namespace {
@@ -42,6 +45,19 @@ TEST(Child, MaySayMoreThanIsKept) {
 
 TEST(Child, ArgumentsAreNoShellWords) {
   EXPECT_EQ(run({"sh", "-c", "echo \"$1\" >&2", "-", "$(id); *"}).said, "$(id); *");
+}
+
+TEST(Child, TheKernelTellsWhatItHasWritten) {
+  boost::asio::io_context io;
+  const pid_t child = run_child(io, {"sh", "-c", "echo four > /dev/null; kill -STOP $$"}, std::chrono::minutes(1),
+                                [](int, const std::string&) {});
+  ASSERT_GT(child, 0);
+  int how = 0;
+  ASSERT_EQ(::waitpid(child, &how, WUNTRACED), child);
+  EXPECT_EQ(bytes_written_by(child), 5U);
+  ::kill(child, SIGKILL);
+  io.run();
+  EXPECT_FALSE(bytes_written_by(child));
 }
 
 TEST(Child, OneThatIsNotThere) {

@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import unittest
+import unittest.mock
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,7 +17,7 @@ from support import suite  # noqa: E402
 from support.daemon import Daemon, Program, opened, read_exactly, state_word, write_all  # noqa: E402
 from support.keeper import keeper, remove_folder, temporary_folder  # noqa: E402
 from support.local import LISTEN, LocalTestCase  # noqa: E402
-from support.processes import SOON_S, kill_group, run, start, wait_until  # noqa: E402
+from support.processes import SOON_S, finish, kill_group, run, start, wait_until  # noqa: E402
 
 DOMAIN = "verkstad.net"
 MANUAL = Path(__file__).resolve().parents[2] / "packaging" / "man" / "sessionctl.1.scd"
@@ -512,6 +513,58 @@ class Travel(Sessionctl, LocalTestCase):
         self.fails(1, ["load: ", "/nowhere"], "load", "/nowhere", mount=self.mount.path)
         self.fails(1, [f"{folder}: holds no record"], "inspect", folder)
         self.fails(1, ["eject: "], "eject", "nix0", mount=self.mount.path)
+
+
+# In the place of cp(1): writes a part, and the rest when the file GO is there.
+SLOW_COPY = """#!/usr/bin/env python3
+import os, sys, time
+sys.stdout.buffer.write(b"x" * (1 << 19)) and sys.stdout.flush()
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.02)
+os.execv("/bin/cp", ["cp", *sys.argv[1:]])
+"""
+
+
+class Progress(Sessionctl, LocalTestCase):
+    """How far it has come is shown on a terminal alone."""
+
+    @classmethod
+    def setUpClass(cls):
+        programs = temporary_folder()
+        cls.addClassCleanup(remove_folder, programs)
+        cls.go = f"{programs}/go"
+        copy = Path(programs, "cp")
+        copy.write_text(SLOW_COPY, encoding="ascii")
+        copy.chmod(0o755)
+        with unittest.mock.patch.dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", GO=cls.go):
+            super().setUpClass()
+
+    def setUp(self):
+        Path(self.go).unlink(missing_ok=True)
+        self.client = self.endpoint()
+        (self.client.path / "document").write_bytes(b"x" * (1 << 20))
+        self.folder = Path(self.scratch("saved"))
+
+    def test_on_a_terminal(self):
+        terminal = Terminal("--mount", self.mount.path, "save", self.client.name, self.folder)
+        self.addCleanup(terminal.close)
+        terminal.wait_for(f"saving {self.client.name} to ")
+        terminal.wait_for(": 512 KiB of 1.0 MiB ...")
+        self.assertRegex(self.mount.status(), rf"(?m)^saving: {self.client.name} 5\d+ of 1\d+ bytes$")
+        Path(self.go).touch()
+        status, rest = terminal.end()
+        self.assertEqual(status, 0, rest)
+        self.assertTrue(rest.endswith("\r\x1b[K"), repr(rest))
+        self.assertEqual((self.folder / "document").stat().st_size, 1 << 20)
+        self.assertNotIn("saving: ", self.mount.status())
+
+    def test_elsewhere(self):
+        saving = start([program(), "--mount", str(self.mount.path), "save", self.client.name, str(self.folder)],
+                       stdout=-1, stderr=-1, text=True)
+        wait_until(lambda: " bytes" in self.mount.status(), "it is being copied", SOON_S)
+        Path(self.go).touch()
+        done = finish(saving)
+        self.assertEqual((done.status, done.out, done.err), (0, "", ""))
 
 
 class Mounts(Sessionctl, LocalTestCase):

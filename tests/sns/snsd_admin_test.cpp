@@ -386,6 +386,22 @@ TEST_F(SnsdAdminTest, FilesAreWrittenInPrivateAndAsAWhole) {
     EXPECT_EQ(entry.path().filename().string().find("copy."), std::string::npos) << "nothing unfinished stays";
 }
 
+TEST_F(SnsdAdminTest, ALongImportShowsOnATerminalHowFarItIs) {
+  std::string text = said({"export"});
+  std::string comments;
+  while (comments.size() < std::size_t{3} << 20U) comments += "# " + std::string(4000, 'x') + "\n";
+  const auto file = folder_.path() / "long";
+  std::ofstream(file) << text.insert(text.find('\n') + 1, comments);
+  const auto import = [&](const std::string& copy) {
+    return std::string(SNSD_PROGRAM) + " import --state " + (folder_.path() / copy).string() + " " + file.string();
+  };
+  const auto log = folder_.path() / "log";
+  ASSERT_EQ(std::system(("script -qec '" + import("one") + "' /dev/null > " + log.string()).c_str()), 0);
+  EXPECT_THAT(text_of_file(log), HasSubstr("\r\x1b[Kimporting: 1 of 3 MiB ...\r\x1b[K"));
+  ASSERT_EQ(std::system((import("two") + " > " + log.string() + " 2>&1").c_str()), 0);
+  EXPECT_EQ(text_of_file(log).find("importing"), std::string::npos) << "no terminal";
+}
+
 TEST_F(SnsdAdminTest, AnExportThatFailsLeavesTheFileAsItWas) {
   fill(2000);  // more than one piece
   const auto file = folder_.path() / "files" / "copy";
