@@ -3,9 +3,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "travelling.hpp"
@@ -21,7 +25,7 @@ using examples::Leaving;
 constexpr const char* program = "file-client";
 constexpr std::size_t piece_bytes = std::size_t{64} << 10;
 
-// What is to be done (ask, size, body), the session, the name that is asked for, where it goes, and its size as far as
+// What is to be done (ask, size, body, end), the session, the name that is asked for, where it goes, and its size as far as
 // that is known.
 struct State {
   std::string kind;
@@ -39,19 +43,17 @@ class Fetching {
     try {
       while (state_.kind != "done") step();
     } catch (const Leaving&) {
+      store();
       return endpoint_.keep_state(program, {state_.kind, state_.session, state_.wanted, state_.out, state_.size});
     }
-    const auto have = std::filesystem::file_size(endpoint_.document(state_.out));
-    if (std::to_string(have) != state_.size)
-      throw Failure(state_.out + ": " + std::to_string(have) + " bytes have come, not " + state_.size);
-    std::filesystem::remove(endpoint_.session(state_.session));
   }
 
  private:
   void step() try {
     if (state_.kind == "ask") return ask();
     if (state_.kind == "size") return size();
-    body();
+    if (state_.kind == "body") return body();
+    end();
   } catch (const std::system_error& error) {
     endpoint_.after(error);
   }
@@ -69,17 +71,35 @@ class Fetching {
     state_.kind = "body";
   }
 
-  // What was read is written before more is read.
+  // What was read is written before more is read, though the daemon may be started again between the two.
   void body() {
+    store();
     const File stream(endpoint_.session(state_.session), O_RDONLY);
-    const File out(endpoint_.document(state_.out), O_WRONLY | O_APPEND);
-    std::array<char, piece_bytes> piece{};
-    while (const auto count = stream.read(piece.data(), piece.size())) out.write_all({piece.data(), count});
+    while ((unstored_ = stream.read(piece_.data(), piece_.size())) > 0) store();
+    state_.kind = "end";
+  }
+
+  void store() {
+    if (unstored_ == 0) return;
+    const auto path = endpoint_.document(state_.out);
+    if (!stored_) stored_ = std::filesystem::file_size(path);
+    File(path, O_WRONLY).write_all_at(*stored_, {piece_.data(), unstored_});
+    *stored_ += std::exchange(unstored_, 0);
+  }
+
+  void end() {
+    const auto have = std::filesystem::file_size(endpoint_.document(state_.out));
+    if (std::to_string(have) != state_.size)
+      throw Failure(state_.out + ": " + std::to_string(have) + " bytes have come, not " + state_.size);
+    std::filesystem::remove(endpoint_.session(state_.session));
     state_.kind = "done";
   }
 
   const Endpoint& endpoint_;
   State state_;
+  std::array<char, piece_bytes> piece_{};
+  std::size_t unstored_ = 0;             // of the piece
+  std::optional<std::uint64_t> stored_;  // of the body
 };
 
 }  // namespace

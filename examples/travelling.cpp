@@ -21,10 +21,12 @@ constexpr int max_states = 999;
   throw std::system_error(errno, std::generic_category(), path.string());
 }
 
+bool has_daemon(const std::filesystem::path& home) { return std::ifstream(home.parent_path() / "status").good(); }
+
 // Whether it is being saved, or gone.
 bool leaves(const std::filesystem::path& home) {
   std::ifstream status(home / "status");
-  if (!status) return true;
+  if (!status) return has_daemon(home);
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("away: ")) return true;
   return false;
@@ -46,6 +48,15 @@ std::size_t File::read(char* into, std::size_t size) const {
 
 void File::seek(std::uint64_t offset) const {
   if (::lseek(descriptor_, static_cast<off_t>(offset), SEEK_SET) < 0) fail("seek");
+}
+
+void File::write_all_at(std::uint64_t offset, std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const auto count = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0) fail("write");
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
 }
 
 void File::write_all(std::string_view bytes) const {
@@ -78,6 +89,10 @@ void Endpoint::command(const std::string& line) const { File(home_ / "ctl", O_WR
 
 void Endpoint::after(const std::system_error& error) const {
   if (leaves(home_)) throw Leaving();
+  if (!has_daemon(home_)) {
+    std::this_thread::sleep_for(pause);
+    return;
+  }
   if (error.code() == std::errc::connection_reset || error.code() == std::errc::no_such_file_or_directory ||
       error.code() == std::errc::broken_pipe)
     throw Failure(error.what());

@@ -34,6 +34,8 @@ class File {
   std::size_t read(char* into, std::size_t size) const;
   void seek(std::uint64_t offset) const;
   void write_all(std::string_view bytes) const;
+  /// May be done again, however much of it has been done.
+  void write_all_at(std::uint64_t offset, std::string_view bytes) const;
   /// Adds to `line` what comes before the next newline, byte by byte: what follows stays in the file. When that fails
   /// the line holds what has come. Failure: the end comes before.
   void read_line(std::string& line) const;
@@ -55,8 +57,8 @@ class Endpoint {
   [[nodiscard]] std::uint64_t sent(const std::string& name) const;
   /// To `ctl`.
   void command(const std::string& line) const;
-  /// Throws Leaving when the endpoint leaves, Failure when the session was lost; else returns a moment later: the call
-  /// may be tried again, with the file opened anew.
+  /// Throws Leaving when the endpoint leaves, Failure when the session was lost; else returns a moment later, perhaps
+  /// before the daemon is back: the call may be tried again, with the file opened anew.
   void after(const std::system_error& error) const;
 
   /// Writes the lines into the first file `.state.PROGRAM.N` that is free.
