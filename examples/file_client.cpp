@@ -25,8 +25,8 @@ using examples::Leaving;
 constexpr const char* program = "file-client";
 constexpr std::size_t piece_bytes = std::size_t{64} << 10;
 
-// What is to be done (ask, size, body, end), the session, the name that is asked for, where it goes, and its size as far as
-// that is known.
+// What is to be done (ask, size, body, end), the session, the name that is asked for, where it goes, and its size as
+// far as that is known.
 struct State {
   std::string kind;
   std::string session;
