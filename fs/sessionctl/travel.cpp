@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <sstream>
 #include <system_error>
 
@@ -15,12 +16,12 @@ namespace {
 // `1536 of 4096 bytes`: 1.5 KiB of 4.0 KiB. Other words are good as they are.
 std::string progress_words(const std::string& told) {
   std::istringstream words(told);
-  std::string done;
+  std::uint64_t done = 0;
   std::string of;
-  std::string all;
+  std::uint64_t all = 0;
   std::string bytes;
   words >> done >> of >> all >> bytes;
-  return of == "of" && bytes == "bytes" ? size_words(done) + " of " + size_words(all) : told;
+  return words && of == "of" && bytes == "bytes" ? size_words(done) + " of " + size_words(all) : told;
 }
 
 // How far the daemon has come with what it saves or loads, as its status tells of `endpoint`; without one of any.
