@@ -1,12 +1,13 @@
 #include "fs/sessionctl/progress.hpp"
 
+#include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <condition_variable>
+#include <csignal>
 #include <exception>
-#include <mutex>
 #include <string_view>
 
 #include "fs/sessionctl/words.hpp"
@@ -14,7 +15,7 @@
 namespace sessionfs::ctl {
 namespace {
 
-constexpr std::chrono::milliseconds refresh_interval{200};
+constexpr int refresh_interval_ms = 200;
 constexpr std::string_view clear_row = "\r\x1b[K";
 
 void put(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
@@ -31,37 +32,42 @@ std::string fit_to_row(std::string text) {
   return text;
 }
 
-}  // namespace
-
-ProgressLine::ProgressLine(std::string what, std::function<std::string()> latest)
-    : what_(std::move(what)), latest_(std::move(latest)) {
-  if (::isatty(STDERR_FILENO) == 0) return;
-  show("");
-  shower_ = std::jthread([this](const std::stop_token& over) { keep_showing(over); });
+void show(const std::string& what, const std::string& latest) {
+  const auto words = printable(latest.empty() ? what : what + ": " + latest);
+  put(std::string(clear_row).append(fit_to_row(words)).append(" ..."));
 }
 
-ProgressLine::~ProgressLine() {
-  if (!shower_.joinable()) return;
-  shower_.request_stop();
-  shower_.join();
-  put(clear_row);
-}
-
-void ProgressLine::keep_showing(const std::stop_token& over) {
-  std::mutex mutex;
-  std::unique_lock lock(mutex);
-  std::condition_variable_any stopped;
-  while (!stopped.wait_for(lock, over, refresh_interval, [&] { return over.stop_requested(); })) {
+[[noreturn]] void keep_showing(const std::string& what, const std::function<std::string()>& latest) {
+  for (;;) {
+    ::poll(nullptr, 0, refresh_interval_ms);
     try {
-      if (const auto latest = latest_(); !latest.empty()) show(latest);
+      if (const auto words = latest(); !words.empty()) show(what, words);
     } catch (const std::exception&) {
       continue;  // whatever it is, the command itself tells of it
     }
   }
 }
 
-void ProgressLine::show(const std::string& latest) const {
-  put(std::string(clear_row) + fit_to_row(printable(what_ + (latest.empty() ? "" : ": " + latest))) + " ...");
+}  // namespace
+
+ProgressLine::ProgressLine(const std::string& what, const std::function<std::string()>& latest) {
+  if (::isatty(STDERR_FILENO) == 0) return;
+  show(what, "");
+  const pid_t parent = ::getpid();
+  shower_ = ::fork();
+  if (shower_ != 0) return;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // it goes with its parent
+  if (::getppid() != parent) ::_exit(0);
+  keep_showing(what, latest);
+}
+
+ProgressLine::~ProgressLine() {
+  if (::isatty(STDERR_FILENO) == 0) return;
+  if (shower_ > 0) {
+    ::kill(shower_, SIGKILL);
+    ::waitpid(shower_, nullptr, 0);
+  }
+  put(clear_row);
 }
 
 }  // namespace sessionfs::ctl

@@ -1,9 +1,10 @@
 // What the terminal shows while something takes long.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
-#include <thread>
 
 namespace sessionfs::ctl {
 
@@ -11,20 +12,14 @@ namespace sessionfs::ctl {
 /// standard error is no terminal nothing is shown, and nothing asked.
 class ProgressLine {
  public:
-  /// `latest` is asked now and then, in a thread of its own, and may be slow; what it throws is taken for nothing to
-  /// tell.
-  ProgressLine(std::string what, std::function<std::string()> latest);
+  /// `latest` is asked now and then, in a process of its own, and may be slow; what it throws is nothing to tell.
+  ProgressLine(const std::string& what, const std::function<std::string()>& latest);
   ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
  private:
-  void keep_showing(const std::stop_token& over);
-  void show(const std::string& latest) const;
-
-  std::string what_;
-  std::function<std::string()> latest_;
-  std::jthread shower_;
+  pid_t shower_ = -1;
 };
 
 }  // namespace sessionfs::ctl

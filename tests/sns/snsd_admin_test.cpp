@@ -387,6 +387,7 @@ TEST_F(SnsdAdminTest, FilesAreWrittenInPrivateAndAsAWhole) {
 }
 
 TEST_F(SnsdAdminTest, ALongImportShowsOnATerminalHowFarItIs) {
+  fill(1);
   std::string text = said({"export"});
   std::string comments;
   while (comments.size() < std::size_t{3} << 20U) comments += "# " + std::string(4000, 'x') + "\n";
