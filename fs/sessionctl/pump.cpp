@@ -105,16 +105,17 @@ class Pump {
     if (count >= 0) down_.taken(static_cast<std::size_t>(count));
     if (count >= 0) return count > 0;
     if (errno == EAGAIN || errno == EINTR) return false;
-    if (errno != EPIPE) fail("output", errno);
-    nobody_reads();
+    if (errno != EPIPE && errno != EIO) fail("output", errno);
+    nobody_reads(errno == EIO);
     return true;
   }
-  void nobody_reads() {
+  // `hung_up`: a terminal that is gone. That, and a socket, may have said something before that is not read yet.
+  void nobody_reads(bool hung_up) {
     int number = 0;
     socklen_t size = sizeof number;
-    if (::getsockopt(out_.get(), SOL_SOCKET, SO_ERROR, &number, &size) == 0 && number != 0 && number != EPIPE)
-      fail("output", number);  // the other side has reset the connection, and says nothing more either
-    if (ends_.is_filter) throw Interrupted(SIGPIPE);
+    const bool is_socket = ::getsockopt(out_.get(), SOL_SOCKET, SO_ERROR, &number, &size) == 0;
+    if (number != 0 && number != EPIPE) fail("output", number);  // the other side has reset the connection
+    if (ends_.is_filter && !is_socket && !hung_up) throw Interrupted(SIGPIPE);
     down_.clear();
     session_ended_ = output_ended_ = true;
   }
@@ -133,7 +134,8 @@ class Pump {
         {!output_ended_ ? out_.get() : -1, static_cast<short>(down_.empty() ? 0 : POLLOUT), 0},
     }};
     Signals::wait(files);
-    if ((static_cast<unsigned>(files[2].revents) & POLLERR) != 0) return nobody_reads();
+    const auto of_output = static_cast<unsigned>(files[2].revents);
+    if ((of_output & (POLLERR | POLLHUP)) != 0) return nobody_reads((of_output & POLLHUP) != 0);
     // It is over on both sides, though `in` may have more to say; or the daemon is gone.
     const auto happened = static_cast<unsigned>(files[0].revents);
     if ((happened & POLLHUP) != 0 && output_ended_) abandoned_ = true;

@@ -12,7 +12,7 @@ struct Ends {
   int out;
   /// Whoever reads `out` is to see its end; `in` may go on.
   std::function<void()> end_output;
-  /// When nobody reads `out` any more, SIGPIPE ends all, as for a filter; else `in` goes on.
+  /// When nobody reads the pipe `out` any more, SIGPIPE ends all, as for a filter; else `in` goes on.
   bool is_filter = false;
 };
 

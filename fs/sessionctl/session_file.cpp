@@ -39,6 +39,19 @@ void wait_for_daemon(const std::filesystem::path& mount) {
   }
 }
 
+// `work`, which throws Error, again as long as there is no daemon. Close the files of a dead mount before.
+template <typename Work>
+void with_daemon(const std::filesystem::path& mount, const Work& work) {
+  while (true) {
+    wait_for_daemon(mount);
+    try {
+      return work();
+    } catch (const Error& error) {
+      if (!is_of_dead_mount(error.number(), mount)) throw;
+    }
+  }
+}
+
 std::string random_label() {
   std::array<unsigned char, 8> bytes{};
   if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
@@ -76,24 +89,16 @@ SessionFile::SessionFile(const Tree& tree, std::string endpoint, std::string nam
 
 SessionFile SessionFile::dial(const Tree& tree, const std::string& endpoint, const std::string& service) {
   SessionFile session(tree, endpoint, service.find('~') == std::string::npos ? service + random_label() : service);
-  while (true) {
-    try {
-      session.reopen();
-      return session;
-    } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number(), tree.mount())) throw;
-    }
-    wait_for_daemon(tree.mount());
-  }
+  with_daemon(tree.mount(), [&] { session.reopen(); });
+  return session;
 }
 
 SessionFile SessionFile::open(const Tree& tree, const std::string& endpoint, const std::string& name) {
   SessionFile session(tree, endpoint, name);
-  while (session.attribute("id").empty()) {
-    if (!is_of_dead_mount(errno, tree.mount())) session.fail(ENOENT);  // else it would be dialled
-    wait_for_daemon(tree.mount());
-  }
-  session.reopen();
+  with_daemon(tree.mount(), [&] {
+    if (session.attribute("id").empty()) session.fail(ENOENT);  // else it would be dialled
+    session.reopen();
+  });
   return session;
 }
 
@@ -113,18 +118,10 @@ void SessionFile::reopen() {
 // The daemon has gone while a call was under way: nobody has said how much of it was done.
 void SessionFile::come_back() {
   file_.reset();
-  const std::string id = id_;
-  while (true) {
-    wait_for_daemon(tree_->mount());
-    const std::string found = attribute("id");
-    if (!has_daemon(tree_->mount())) continue;
-    if (found != id) throw fault("is gone since the daemon was started again", ENOENT);
-    try {
-      return reopen();
-    } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number(), tree_->mount())) throw;
-    }
-  }
+  with_daemon(tree_->mount(), [&, id = id_] {
+    if (attribute("id") != id) throw fault("is gone since the daemon was started again", ENOENT);
+    reopen();
+  });
 }
 
 std::optional<std::size_t> SessionFile::read(std::span<char> into) {
@@ -252,16 +249,22 @@ ServiceFile::ServiceFile(const Tree& tree, const std::string& endpoint, const st
       path_(tree.mount() / endpoint / "services" / service),
       endpoint_(endpoint),
       service_(service) {
-  const Descriptor made(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (made.get() < 0 && errno != EEXIST)
-    throw Error(endpoint + ": the service " + service + " cannot be made: " + std::strerror(errno), errno);
-  is_made_ = made.get() >= 0;
-  open();
+  with_daemon(mount_, [this] {
+    make();
+    open();
+  });
 }
 
 ServiceFile::~ServiceFile() {
   file_.reset();
   if (is_made_) ::unlink(path_.c_str());
+}
+
+void ServiceFile::make() {
+  const Descriptor made(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (made.get() >= 0) is_made_ = true;
+  if (made.get() < 0 && errno != EEXIST)
+    throw Error(endpoint_ + ": the service " + service_ + " cannot be made: " + std::strerror(errno), errno);
 }
 
 void ServiceFile::open() {
@@ -274,27 +277,17 @@ std::optional<std::string> ServiceFile::accept() {
   const ssize_t size = ::read(file_.get(), name.data(), name.size());
   if (size > 0) return std::string(name.data(), static_cast<std::size_t>(size) - 1);  // without its newline
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
-  if (size == 0) fail(ENOENT);
-  if (!is_of_dead_mount(errno, mount_)) fail(errno);
-  come_back();
+  const int number = size == 0 ? ENOENT : errno;
+  if (size == 0 || !is_of_dead_mount(number, mount_)) {
+    is_made_ = false;  // one that has its name now is somebody else's
+    fail(number);
+  }
+  file_.reset();
+  with_daemon(mount_, [this] { open(); });
   return std::nullopt;
 }
 
-void ServiceFile::come_back() {
-  file_.reset();
-  while (true) {
-    wait_for_daemon(mount_);
-    try {
-      return open();
-    } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number(), mount_)) throw;
-    }
-  }
-}
-
-void ServiceFile::fail(int number) {
-  const bool is_gone = number == ENOENT || number == ESTALE;
-  if (is_gone) is_made_ = false;  // one that has its name now is somebody else's
+void ServiceFile::fail(int number) const {
   const std::string why = number == ENOENT   ? " was removed"
                           : number == ESTALE ? " has moved away with its endpoint"
                                              : std::string(": ") + std::strerror(number);

@@ -86,9 +86,9 @@ class ServiceFile {
   void leave() { file_.reset(); }
 
  private:
+  void make();
   void open();
-  void come_back();
-  [[noreturn]] void fail(int number);
+  [[noreturn]] void fail(int number) const;
 
   std::filesystem::path mount_;
   std::filesystem::path path_;

@@ -86,6 +86,15 @@ class Carried(BridgesTestCase):
         self.stopped(self.forwarding)
         self.assertFalse(near.exists())
 
+    def test_a_unix_client_that_closes(self):
+        """It can be told nothing any more: the session ends, though the target has not finished."""
+        place, target = self.bridge(self.scratch("near"))
+        client, peer = self.join(place, target)
+        client.sendall(b"x" * MIB)
+        client.close()
+        self.assertEqual(everything(peer), b"x" * MIB)
+        self.all_gone()
+
     def test_the_last_bytes_are_not_cut(self):
         """The other side ends the session while the client, which reads slowly, still says what nobody hears."""
         content = Path(self.scratch("content"))

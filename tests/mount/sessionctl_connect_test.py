@@ -5,6 +5,7 @@ import hashlib
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -153,12 +154,27 @@ class InputAndOutput(StreamsTestCase):
         return took_s
 
 
+    def test_a_socket_that_is_closed_after_the_last_word(self):
+        """As ssh does; what it has said is not cut."""
+        got = Path(self.scratch("got"))
+        self.serve("sh", "-c", f'cat > "{got}"')
+        ours, its = socket.socketpair()
+        with ours, its:
+            connected = self.connect(stdin=its, stdout=its)
+            its.close()
+            ours.sendall(b"x" * FILLS_ALL)
+            ours.close()
+            self.assertEqual(connected.wait(SOON_S), 0)
+        wait_until(lambda: got.exists() and got.stat().st_size == FILLS_ALL, "all has come", SOON_S)
+        self.gone(self.client)
+
+
 class Terminal(StreamsTestCase):
     def setUp(self):
         super().setUp()
         self.master, slave = pty.openpty()
         self.slave = open(slave, "r+b", buffering=0)
-        self.addCleanup(os.close, self.master)
+        self.addCleanup(lambda: os.close(self.master))
         self.addCleanup(self.slave.close)
 
     def said(self, until):
@@ -189,6 +205,19 @@ class Terminal(StreamsTestCase):
         job_pid = int(shell_of_user.stdout.readline())
         self.addCleanup(os.kill, job_pid, signal.SIGKILL)
         wait_until(lambda: state_of(job_pid) == "T", "it is stopped as it wants to read the terminal")
+
+
+    def test_it_goes_away(self):
+        self.serve("cat")
+        connected = self.program(self.control_words("connect", self.target, "--from", self.client.name),
+                                 stdin=self.slave, stdout=self.slave, stderr=self.slave)
+        self.the_session(self.client)
+        self.slave.close()
+        os.close(self.master)
+        self.master = os.open("/dev/null", os.O_RDONLY)
+        self.assertEqual(connected.wait(SOON_S), 0)
+        self.gone(self.client)
+        self.gone(self.server)
 
 
 class Others(StreamsTestCase):
