@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -16,6 +18,7 @@
 #include "fs/sessionctl/sockets.hpp"
 #include "fs/sessionctl/status.hpp"
 #include "fs/sessionctl/streams.hpp"
+#include "fs/sessionctl/top/top.hpp"
 #include "fs/sessionctl/travel.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
@@ -30,6 +33,9 @@ using Text = std::optional<std::string>;
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 constexpr int max_session_limit = 10000;
+constexpr double min_interval_s = 0.1;
+constexpr double max_interval_s = 3600;
+constexpr double ms_per_s = 1000;
 
 struct Arguments {
   Text mount;
@@ -38,6 +44,7 @@ struct Arguments {
   Text place;  // a folder, a file or a device
   bool passphrase = false;
   bool json = false;
+  double interval_s = 1;
   std::size_t limit = sessionfs::ctl::default_session_limit;
   std::vector<std::string> command;
 };
@@ -246,6 +253,16 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       "for a way to it);\nresuming; suspended (until it is resumed); closed.");
   status->add_flag("--json", arguments.json, "for programs: all there is to know, as one JSON document");
   status->callback([&arguments] { print_status(Tree(arguments.mount), arguments.endpoint, arguments.json); });
+
+  CLI::App* top = app.add_subcommand("top", "shows the sessions of all endpoints, live");
+  top->add_option("--interval", arguments.interval_s, "between two looks; default: 1")
+      ->option_text("SECONDS")
+      ->check(CLI::Range(min_interval_s, max_interval_s));
+  top->footer("The keys are told at the bottom; h explains the columns.");
+  top->callback([&arguments] {
+    const std::chrono::milliseconds interval(static_cast<int>(std::lround(arguments.interval_s * ms_per_s)));
+    sessionfs::ctl::top(Tree(arguments.mount), interval);
+  });
 
   CLI::App* join = app.add_subcommand("join", "makes this host a member of a domain");
   join->add_option("TOKEN", arguments.word, "what `snsd token` has printed")

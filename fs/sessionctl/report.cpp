@@ -30,7 +30,7 @@ struct EndedBy {
   std::string_view event;
   const char* words;
 };
-constexpr std::array<EndedBy, 5> ends{
+constexpr std::array<EndedBy, 5> ending_events{
     {{"user_abort", "it was aborted here"},
      {"peer_abort", "it was aborted by the peer"},
      {"peer_resume_gap", "the peer asked for bytes that are gone here: one side is an older copy"},
@@ -80,7 +80,8 @@ SessionReport parse_session(const std::string& text) {
   if (error.starts_with('(') && error.ends_with(')')) error = error.substr(1, error.size() - 2);
   session.error = words_or_none(error);
   if (!session.error || !session.event) return session;
-  if (const auto* found = std::ranges::find(ends, *session.event, &EndedBy::event); found != ends.end())
+  if (const auto* found = std::ranges::find(ending_events, *session.event, &EndedBy::event);
+      found != ending_events.end())
     session.ended_by = found->words;
   return session;
 }
@@ -228,6 +229,7 @@ EndpointReport parse_endpoint(const std::string& endpoint_status) {
 HostReport parse_all(const std::string& host_status, const std::vector<std::string>& endpoint_statuses) {
   auto host = parse_host(host_status);
   std::vector<EndpointReport> endpoints;
+  endpoints.reserve(host.endpoints.size());
   for (const auto& status : endpoint_statuses) endpoints.push_back(parse_endpoint(status));
   // One that is just being loaded has no files yet. One that is neither there nor away has gone since the host was
   // asked.

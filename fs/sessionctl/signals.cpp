@@ -7,7 +7,7 @@
 namespace sessionfs::ctl {
 namespace {
 
-constexpr std::array<int, 3> ending_signals{SIGINT, SIGTERM, SIGHUP};
+constexpr std::array<int, 4> ending_signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 constexpr long ms_per_s = 1000;
 constexpr long ns_per_ms = 1'000'000;
 
@@ -24,7 +24,7 @@ sigset_t awaited() {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : ending_signals) sigaddset(&set, number);
-  sigaddset(&set, SIGCHLD);
+  for (const int number : {SIGCHLD, SIGWINCH}) sigaddset(&set, number);
   return set;
 }
 
@@ -54,7 +54,7 @@ void Signals::wait(std::span<pollfd> files, int limit_ms) {
   sigset_t mask;
   ::sigprocmask(SIG_BLOCK, nullptr, &mask);
   for (const int number : ending_signals) sigdelset(&mask, number);
-  sigdelset(&mask, SIGCHLD);
+  for (const int number : {SIGCHLD, SIGWINCH}) sigdelset(&mask, number);
   const timespec limit{limit_ms / ms_per_s, (limit_ms % ms_per_s) * ns_per_ms};
   ::ppoll(files.data(), files.size(), limit_ms < 0 ? nullptr : &limit, &mask);
 }
@@ -67,8 +67,7 @@ void Signals::check() {
 
 void Signals::leave_to_parent() {
   times_asked = 0;
-  ::signal(SIGINT, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
+  for (const int number : {SIGINT, SIGHUP, SIGQUIT}) ::signal(number, SIG_IGN);
 }
 
 void Signals::end_by(int number) {

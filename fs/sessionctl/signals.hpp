@@ -1,4 +1,5 @@
-// SIGINT, SIGTERM, SIGHUP and SIGCHLD as something to wait for: they are blocked but where a program waits.
+// SIGINT, SIGTERM, SIGHUP and SIGQUIT, which ask a program to end, SIGCHLD and SIGWINCH as something to wait for: they
+// are blocked but where a program waits.
 #pragma once
 
 #include <poll.h>

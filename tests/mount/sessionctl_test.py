@@ -75,7 +75,7 @@ class Sessionctl:
 class Usage(Sessionctl, suite.TestCase):
     def test_help_and_version(self):
         text = self.succeeds("--help")
-        for command in ("status", "join", "suspend", "resume", "finish", "rebind", "load", "save", "eject", "inspect"):
+        for command in ("status", "top", "join", "suspend", "resume", "finish", "rebind", "load", "save", "eject", "inspect"):
             self.assertRegex(text, rf"(?m)^  {command} ")
             self.assertIn(f"sessionctl {command}", self.succeeds(command, "--help"))
         self.assertRegex(self.succeeds("--version"), r"^sessionctl [0-9]+\.[0-9]+")

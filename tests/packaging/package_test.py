@@ -80,7 +80,7 @@ class Package(suite.TestCase):
 
     def test_what_it_needs(self):
         depends = checked("dpkg-deb", "--field", self.package, "Depends")
-        for library in ("fuse3", "libfuse3-3", "libssl3", "libudev1", "libnl-3-200"):
+        for library in ("fuse3", "libfuse3-3", "libssl3", "libudev1", "libnl-3-200", "libncursesw6"):
             self.assertRegex(depends, rf"(^|, ){library}\b")
 
     def test_the_configuration_with_all_its_keys(self):
