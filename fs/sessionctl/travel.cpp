@@ -28,8 +28,8 @@ std::string progress_words(const std::string& told) {
 std::string told_progress(const Tree& tree, const std::string& key, const std::string& endpoint) {
   for (const auto& line : values_of(tree.host_status(), key)) {
     const auto name = line.substr(0, line.find(' '));
-    const auto words = progress_words(line.substr(std::min(line.size(), name.size() + 1)));
-    if (endpoint.empty()) return name + ", " + words;
+    auto words = progress_words(line.substr(std::min(line.size(), name.size() + 1)));
+    if (endpoint.empty()) return words.insert(0, std::string(name).append(", "));
     if (name == endpoint) return words;
   }
   return "";
