@@ -201,11 +201,8 @@ void Host::settle(Session& session, Time) {
 
 void Host::tell(const std::shared_ptr<Session>& session, const Transitioned& transitioned) {
   if (!tells_transitions_) return;
-  actions_.push_back({.kind = Action::Kind::tell,
-                      .session = session,
-                      .endpoint = {},
-                      .service = {},
-                      .transitioned = transitioned});
+  actions_.push_back(
+      {.kind = Action::Kind::tell, .session = session, .endpoint = {}, .service = {}, .transitioned = transitioned});
 }
 
 void Host::perform(Session& session, const SessionAction& action) {

@@ -104,6 +104,10 @@ class Machine:
             raise AssertionError(f"failed: {done}")
         return done.out
 
+    def into_network(self, command):
+        """Runs a command in its network, as a process of this system."""
+        subprocess.run(["nsenter", f"--net=/proc/{self.first}/ns/net", "--", *command.split()], check=True, timeout=SOON_S)
+
     def holds(self, script, *words, user=None):
         """Waits until the script succeeds."""
         wait_until(lambda: self.run(script, *words, user=user).status == 0, script, SOON_S, interval_s=0.2)
