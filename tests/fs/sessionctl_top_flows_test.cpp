@@ -34,6 +34,7 @@ Look look_at(std::chrono::milliseconds at, const std::vector<Told>& sessions) {
 
 std::vector<std::string> names(const std::vector<Flow>& flows) {
   std::vector<std::string> all;
+  all.reserve(flows.size());
   for (const auto& flow : flows) all.push_back(flow.session.name);
   return all;
 }
