@@ -128,6 +128,8 @@ void Daemon::connect_parts(const Config& config) {
       .identity = [this](const EndpointName& local) { return residents_.identity(local); },
       .session_folder = [this](const EndpointName& local) { return residents_.session_folder(local); },
       .wake = [this](const std::shared_ptr<Session>& session) { operations_.wake(session); },
+      .transitioned = [this](const Session& session,
+                             const Transitioned& what) { operations_.transitioned(session, what); },
       .arrived = [this](const EndpointName& endpoint,
                         const std::string& service) { operations_.arrived(endpoint, service); },
       .remember_end = [this](const Session& session) { return residents_.remember_end(session); },

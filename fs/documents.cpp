@@ -18,7 +18,7 @@ namespace {
 // A document's serial is the storage's index and the backing inode number, so that readdir can tell it without a table
 // entry; where that does not fit, or is taken, the highest bit and a count.
 constexpr unsigned number_bits = 44;
-constexpr unsigned index_bits = 15;
+constexpr unsigned index_bits = 14;
 constexpr std::uint64_t counted_serial = std::uint64_t{1} << (number_bits + index_bits);
 static_assert(number_bits + index_bits + 1 + kind_bits <= 64);
 

@@ -1,4 +1,4 @@
-// Which file an inode number is, by arithmetic: the low four bits are the kind, the rest a serial number.
+// Which file an inode number is, by arithmetic: the low five bits are the kind, the rest a serial number.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,10 @@ enum class Kind : std::uint8_t {
   document = 14,  // a file or folder on the endpoint's storage
   // Of the root, as the first ones:
   root_metrics = 15,
+  root_trace = 16,
 };
 
-inline constexpr unsigned kind_bits = 4;
+inline constexpr unsigned kind_bits = 5;
 
 constexpr Inode inode_of(Kind kind, std::uint64_t serial) {
   return (serial << kind_bits) | static_cast<std::uint64_t>(kind);

@@ -19,6 +19,7 @@
 
 #include "engine/session.hpp"
 #include "fs/inode.hpp"
+#include "fs/trace.hpp"
 
 namespace sessionfs::fs {
 
@@ -31,7 +32,7 @@ struct ServiceNode;
 /// An open file of the synthetic part of the tree.
 struct OpenFile {
   enum class Mode : std::uint8_t {
-    stream,   // the bytes of a session, or the names that a service accepts
+    stream,   // the bytes of a session, the names that a service accepts, or the lines of trace
     text,     // a snapshot made at open
     command,  // ctl: lines in; the list of commands out
     rules,    // policy and access: a snapshot; what is written replaces the rules
@@ -42,6 +43,7 @@ struct OpenFile {
   std::shared_ptr<const std::string> record;  // in place of `text`: it may be large, and several may have it open
   bool truncated = false;
   fuse_pollhandle* poll = nullptr;
+  Trace::Reader lines;               // of trace
   std::string name_left;             // of a service: what is still to be read of an accepted session's name
   std::shared_ptr<Session> name_of;  // and whose name it is
 

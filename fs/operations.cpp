@@ -35,6 +35,7 @@ Operations::Operations(boost::asio::io_context& io, Runtime& runtime, Residents&
       own_mount_(std::move(own_mount)),
       walkers_(io, walker_hooks()) {
   clock_gettime(CLOCK_REALTIME, &started_);
+  for (const auto& transition : transitions()) transition_counts_[transition.number] = 0;
 }
 
 Operations::Answer Operations::later(fuse_req_t req, int interrupt_error) {
@@ -84,6 +85,7 @@ void Operations::release_all(int error) {
   for (auto& [serial, node] : sessions_.all())
     for (auto* queue : {&node->opens, &node->reads, &node->writes, &node->syncs}) drain(*queue);
   for (auto& [serial, node] : services_.all()) drain(node->accepts);
+  drain(trace_reads_);
   for (const auto& pending : std::exchange(pending_, {}))
     if (!std::exchange(pending->answered, true)) fuse_reply_err(pending->req, error);
 }

@@ -3,7 +3,8 @@
 //
 // Split by room: operations_tree.cpp (names, attributes, directories), operations_session.cpp (opening, waiting),
 // operations_stream.cpp (reading, writing), operations_service.cpp (accepting), operations_text.cpp (ctl, policy,
-// access, attributes in words), operations_status.cpp, operations_travel.cpp (saving, loading, copying).
+// access, attributes in words), operations_status.cpp, operations_metrics.cpp, operations_trace.cpp (what those who
+// watch are told), operations_travel.cpp (saving, loading, copying).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -40,6 +41,7 @@ class Operations {
   void wake(const std::shared_ptr<Session>& session);
   void arrived(const EndpointName& endpoint, const std::string& service);
   void forgotten(const Session& session);
+  void transitioned(const Session& session, const Transitioned& what);
   void endpoint_removed(const Resident& resident);
   void endpoint_frozen(const Resident& resident);
   /// Whether somebody has a session or a service of it open.
@@ -80,7 +82,8 @@ class Operations {
   int begin_dial(SessionNode& node);
   void finish_opens(SessionNode& node);
   void reply_stream(fuse_req_t req, Inode inode);
-  unsigned poll_events(Inode inode);
+  std::set<OpenFile*>& pollers(Inode inode);
+  unsigned poll_events(const OpenFile& file);
   void notify_polls(std::set<OpenFile*>& files);
   Parked& park(ParkedQueue& queue, Parked request);
   static void interrupted(fuse_req_t req, void* parked);
@@ -121,11 +124,16 @@ class Operations {
   ServiceNode& service_node(const Resident& resident, const std::string& name);
   bool service_exists(const ServiceNode& node);
 
+  // operations_trace.cpp
+  void read_trace(fuse_req_t req, OpenFile& file, std::size_t size, int flags);
+  bool try_trace(fuse_req_t req, OpenFile& file, std::size_t size);
+
   // operations_text.cpp
   std::string text_of(Inode inode);
   std::string session_text(const SessionNode& node);
   std::string host_status();
   std::string metrics();
+  std::string host_metrics();
   std::string endpoint_status(const Resident& resident);
   void lseek(fuse_req_t req, off_t offset, int whence, fuse_file_info* fi);
   int write_rules(OpenFile& file, std::string_view data, off_t offset);
@@ -160,6 +168,10 @@ class Operations {
   NodeTable<SessionNode> sessions_;
   NodeTable<ServiceNode> services_;
   std::unordered_map<const Session*, SessionNode*> by_session_;
+  Trace trace_;
+  ParkedQueue trace_reads_;
+  std::set<OpenFile*> trace_files_;
+  std::map<std::uint8_t, std::uint64_t> transition_counts_;  // by number, since the start
   std::set<std::shared_ptr<Pending>> pending_;
   std::string last_error_;  // of the last command to the host that failed, for `status`
   struct timespec started_ {};

@@ -129,6 +129,8 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
     fuse_reply_err(req, ENOENT);
     return;
   }
+  const bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+  if (kind == Kind::root_trace && !record_view && !writes) return reply_stream(req, inode);
   auto file = std::make_unique<OpenFile>();
   file->inode = inode;
   if (kind == Kind::record) {
@@ -142,7 +144,6 @@ void Operations::open(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   } else {
     file->text = text_of(inode);
   }
-  const bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
   if (kind == Kind::root_ctl || kind == Kind::ctl) {
     file->mode = OpenFile::Mode::command;
   } else if (kind == Kind::policy || kind == Kind::access) {
@@ -232,8 +233,10 @@ void Operations::reply_stream(fuse_req_t req, Inode inode) {
   if (fuse_reply_buf(req, reinterpret_cast<const char*>(&out), sizeof(out)) != 0) return;
   if (kind_of(inode) == Kind::session) {
     ++sessions_.find(serial_of(inode))->handles;
-  } else {
+  } else if (kind_of(inode) == Kind::service) {
     ++services_.find(serial_of(inode))->handles;
+  } else {
+    file->lines = trace_.open();
   }
   (void)file.release();
 }
@@ -270,17 +273,18 @@ void Operations::release(fuse_req_t req, Inode inode, fuse_file_info* fi) {
   const std::unique_ptr<OpenFile> file(&OpenFile::of(fi));
   fuse_reply_err(req, 0);
   if (file->mode != OpenFile::Mode::stream) return;
+  pollers(inode).erase(file.get());
   if (kind_of(inode) == Kind::session) {
     SessionNode& node = *sessions_.find(serial_of(inode));
-    node.files.erase(file.get());
     --node.handles;
     drop_if_unused(node);
-  } else {
+  } else if (kind_of(inode) == Kind::service) {
     ServiceNode& node = *services_.find(serial_of(inode));
-    node.files.erase(file.get());
     --node.handles;
     give_name_back(node, *file);
     drop_if_unused(node);
+  } else {
+    trace_.close(file->lines);
   }
 }
 
@@ -314,20 +318,30 @@ void Operations::poll(fuse_req_t req, Inode inode, fuse_file_info* fi, fuse_poll
   if (handle != nullptr) {
     if (file.poll != nullptr) fuse_pollhandle_destroy(file.poll);
     file.poll = handle;
-    if (file.mode == OpenFile::Mode::stream && kind_of(inode) == Kind::session)
-      sessions_.find(serial_of(inode))->files.insert(&file);
-    if (file.mode == OpenFile::Mode::stream && kind_of(inode) == Kind::service)
-      services_.find(serial_of(inode))->files.insert(&file);
+    if (file.mode == OpenFile::Mode::stream) pollers(inode).insert(&file);
   }
-  unsigned events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
-  if (file.mode == OpenFile::Mode::stream)
-    events = file.name_left.empty() ? poll_events(inode) : unsigned{POLLIN | POLLRDNORM};
-  fuse_reply_poll(req, events);
+  fuse_reply_poll(req, poll_events(file));
 }
 
-unsigned Operations::poll_events(Inode inode) {
+// Those who wait for an event of a stream.
+std::set<OpenFile*>& Operations::pollers(Inode inode) {
+  switch (kind_of(inode)) {
+    case Kind::session:
+      return sessions_.find(serial_of(inode))->files;
+    case Kind::service:
+      return services_.find(serial_of(inode))->files;
+    default:
+      return trace_files_;
+  }
+}
+
+unsigned Operations::poll_events(const OpenFile& file) {
+  const Inode inode = file.inode;
+  if (file.mode != OpenFile::Mode::stream) return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+  if (kind_of(inode) == Kind::root_trace) return trace_.has_more(file.lines) ? POLLIN | POLLRDNORM : 0;
   unsigned events = 0;
   if (kind_of(inode) == Kind::service) {
+    if (!file.name_left.empty()) return POLLIN | POLLRDNORM;
     const ServiceNode& node = *services_.find(serial_of(inode));
     const Resident* resident = residents_.find(node.endpoint);
     const Endpoint* endpoint = resident != nullptr ? runtime_.host().find_endpoint(resident->name) : nullptr;

@@ -94,8 +94,8 @@ std::string Operations::endpoint_status(const Resident& resident) {
               " remote=" + place_of(connection->remote_endpoint());
     }
     if (const auto next = session->next_attempt()) text += " next-attempt=" + seconds_since(now, std::max(*next, now));
-    text += " last=T" + std::to_string(session->last_transition()) + ":" + std::string(name_of(session->last_event())) +
-            "\n";
+    const auto last = session->last_transition();
+    text += " last=" + (last != 0 ? transition_words(last, session->last_event()) : "-") + "\n";
     if (const auto& pause = session->last_pause())
       text += "pause: " + name + " " + seconds_since(pause->at, now) + " ago: " + words_of_pause(*pause) + "\n";
     if (const auto away = peers_.away_since(session->peer()); away && !session->flows())

@@ -33,6 +33,7 @@ void Operations::read(fuse_req_t req, Inode inode, std::size_t size, off_t offse
   }
   if (kind_of(inode) == Kind::service)
     return read_service(req, *services_.find(serial_of(inode)), file, size, fi->flags);
+  if (kind_of(inode) == Kind::root_trace) return read_trace(req, file, size, fi->flags);
   SessionNode& node = *sessions_.find(serial_of(inode));
   if (node.reads.empty() && try_read(req, node, size)) return;
   if (nonblocking(fi->flags)) {

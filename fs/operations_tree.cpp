@@ -24,6 +24,7 @@ constexpr FixedEntry root_entries[] = {
     {"ctl", Kind::root_ctl, S_IFREG | 0600},
     {"status", Kind::root_status, S_IFREG | 0444},
     {"metrics", Kind::root_metrics, S_IFREG | 0444},
+    {"trace", Kind::root_trace, S_IFREG | 0400},
 };
 constexpr FixedEntry endpoint_entries[] = {
     {"ctl", Kind::ctl, S_IFREG | 0600},           {"status", Kind::status, S_IFREG | 0444},
@@ -80,6 +81,7 @@ bool Operations::attributes(Inode inode, struct stat& out, pid_t caller) {
     case Kind::root_ctl:
     case Kind::root_status:
     case Kind::root_metrics:
+    case Kind::root_trace:
       return true;
     case Kind::service:
       return services_.find(serial_of(inode)) != nullptr;
@@ -258,7 +260,7 @@ void Operations::remove_endpoint(fuse_req_t req, std::string_view name) {
   const auto is_on_its_way = [&] { return resident->stay != Stay::here && resident->stay != Stay::storage_away; };
   int error = 0;
   if (resident == nullptr) {
-    error = name == "ctl" || name == "status" || name == "metrics" ? ENOTDIR : ENOENT;
+    error = std::ranges::find(root_entries, name, &FixedEntry::name) != std::end(root_entries) ? ENOTDIR : ENOENT;
   } else if (*endpoint == residents_.default_name() || (is_on_its_way() && !is_moving)) {
     error = EBUSY;
   } else if (!documents_.empty(resident->serial)) {

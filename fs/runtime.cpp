@@ -48,6 +48,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
 
   void on_ready(const EndpointName&) override {
     ready_ = true;
+    ++runtime_.connections_made_;
     runtime_.host_.handle_dialled(id_, runtime_.now());
     runtime_.pump();
   }
@@ -79,6 +80,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
     // A peer looks at our certificate after our side of the handshake is done.
     const bool refused = reason == CloseReason::untrusted && !heard_;
     if (ready_ && !refused) {
+      ++runtime_.connections_lost_;
       runtime_.host_.handle_closed(id_, runtime_.now());
     } else {
       runtime_.host_.handle_dial_failed(id_, failure_of(reason), runtime_.now());
@@ -89,6 +91,7 @@ class Runtime::Link final : public ConnectionHandler, public std::enable_shared_
   std::shared_ptr<SecureConnection> connection;
   void adopt() { ready_ = by_peer_ = true; }
   [[nodiscard]] bool by_peer() const { return by_peer_; }
+  [[nodiscard]] bool stands() const { return ready_; }
   /// What came while the endpoint was held.
   void take_what_waited() {
     const auto bytes = std::exchange(waiting_, {});
@@ -112,7 +115,9 @@ Runtime::Runtime(boost::asio::io_context& io, std::size_t buffer_bytes, Durabili
       disk_{.durability = durability},
       host_([this](const EndpointName& local, const SessionId& id, bool creator) {
         return make_memories(local, id, creator);
-      }) {}
+      }) {
+  host_.tell_transitions();
+}
 
 Runtime::~Runtime() {
   finish();
@@ -146,6 +151,8 @@ void Runtime::perform(const Action& action) {
       return transmit(action.conn);
     case Action::Kind::close:
       return close(action.conn, action.flush);
+    case Action::Kind::tell:
+      return hooks_.transitioned(*action.session, action.transitioned);
     case Action::Kind::wake:
       return hooks_.wake(action.session);
     case Action::Kind::arrived:
@@ -307,6 +314,7 @@ void Runtime::adopt(std::shared_ptr<SecureConnection> connection) {
   const ConnId conn = host_.handle_incoming(connection->local_name(), connection->peer(), now());
   const auto link = std::make_shared<Link>(*this, conn);
   link->adopt();
+  ++connections_made_;
   link->connection = std::move(connection);
   links_[conn] = link;
   link->connection->set_handler(link.get());
@@ -343,6 +351,7 @@ void Runtime::handle_network_change() {
       dead.push_back(conn);
   }
   for (const ConnId conn : dead) {
+    if (links_.at(conn)->stands()) ++connections_lost_;
     close(conn, false);
     host_.handle_closed(conn, now());
   }

@@ -43,6 +43,7 @@ class Runtime {
     /// The folder of the endpoint's sessions.
     std::function<std::filesystem::path(const EndpointName& local)> session_folder;
     std::function<void(const std::shared_ptr<Session>&)> wake;
+    std::function<void(const Session&, const Transitioned&)> transitioned;
     std::function<void(const EndpointName&, const std::string& service)> arrived;
     /// The session is over. When its endpoint remembers that for good, its file goes, and then `forgotten` is called.
     std::function<bool(const Session&)> remember_end;
@@ -102,6 +103,9 @@ class Runtime {
   /// The connection that carries `session` now, or null.
   [[nodiscard]] std::shared_ptr<SecureConnection> connection_of(const Session& session) const;
   [[nodiscard]] std::size_t connections() const { return links_.size(); }
+  /// Since the start: those that came to stand, and of them those that nobody here has ended.
+  [[nodiscard]] std::uint64_t connections_made() const { return connections_made_; }
+  [[nodiscard]] std::uint64_t connections_lost() const { return connections_lost_; }
 
  private:
   void take_what_waited(const EndpointName& endpoint);
@@ -137,6 +141,8 @@ class Runtime {
   std::unordered_map<const Session*, std::shared_ptr<StateFile>> files_;
   std::unordered_map<const Session*, StateFile::Unsure> unsure_;
   std::set<EndpointName> held_;
+  std::uint64_t connections_made_ = 0;
+  std::uint64_t connections_lost_ = 0;
   bool pumping_ = false;
   bool finished_ = false;
 };

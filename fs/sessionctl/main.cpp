@@ -19,6 +19,7 @@
 #include "fs/sessionctl/status.hpp"
 #include "fs/sessionctl/streams.hpp"
 #include "fs/sessionctl/top/top.hpp"
+#include "fs/sessionctl/trace.hpp"
 #include "fs/sessionctl/travel.hpp"
 #include "fs/sessionctl/tree.hpp"
 #include "fs/sessionctl/words.hpp"
@@ -263,6 +264,19 @@ void add_commands(CLI::App& app, Arguments& arguments) {
     const std::chrono::milliseconds interval(static_cast<int>(std::lround(arguments.interval_s * ms_per_s)));
     sessionfs::ctl::top(Tree(arguments.mount), interval);
   });
+
+  CLI::App* trace = app.add_subcommand("trace", "shows the transitions of sessions as they happen");
+  trace->add_option("SESSION", arguments.word, "of this one alone, a name in sessions/")
+      ->option_text(" ")
+      ->check(checked(fault_of_word));
+  trace->add_option("--at", arguments.endpoint, "of the sessions of this endpoint alone")
+      ->option_text("ENDPOINT")
+      ->check(checked(fault_of_word));
+  trace->footer(
+      "A line each: when (UTC), endpoint, session, transition, its state before and after, and the bytes that were\n"
+      "sent, confirmed by the peer, received, and read here.\n"
+      "SIGINT ends it; it goes on after a restart of the daemon.");
+  trace->callback([&arguments] { sessionfs::ctl::trace(Tree(arguments.mount), {arguments.word, arguments.endpoint}); });
 
   CLI::App* join = app.add_subcommand("join", "makes this host a member of a domain");
   join->add_option("TOKEN", arguments.word, "what `snsd token` has printed")

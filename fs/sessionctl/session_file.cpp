@@ -8,49 +8,17 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
+#include "fs/sessionctl/daemon_wait.hpp"
 #include "fs/sessionctl/signals.hpp"
-#include "fs/sessionctl/words.hpp"
 
 namespace sessionfs::ctl {
 namespace {
 
 constexpr std::size_t max_attribute_bytes = 512;
 constexpr std::size_t max_name_bytes = 512;
-
-bool has_daemon(const std::filesystem::path& mount) { return ::access((mount / "status").c_str(), F_OK) == 0; }
-
-// The daemon has ended, or was killed; its mount may have been taken away, too.
-bool is_of_dead_mount(int number, const std::filesystem::path& mount) {
-  return number == ENOTCONN || number == ECONNABORTED || number == ENODEV || !has_daemon(mount);
-}
-
-// A mount that is dead can be taken away only when nobody has a file of it open: close it before.
-void wait_for_daemon(const std::filesystem::path& mount) {
-  if (has_daemon(mount)) return;
-  std::fprintf(stderr, "sessionctl: %s: the daemon has ended; waiting until it is there again\n",
-               printable(mount.string()).c_str());
-  while (!has_daemon(mount)) {
-    Signals::check();
-    Signals::wait({}, mount_poll_ms);
-  }
-}
-
-// `work`, which throws Error, again as long as there is no daemon. Close the files of a dead mount before.
-template <typename Work>
-void with_daemon(const std::filesystem::path& mount, const Work& work) {
-  while (true) {
-    wait_for_daemon(mount);
-    try {
-      return work();
-    } catch (const Error& error) {
-      if (!is_of_dead_mount(error.number(), mount)) throw;
-    }
-  }
-}
 
 std::string random_label() {
   std::array<unsigned char, 8> bytes{};

@@ -14,9 +14,6 @@
 
 namespace sessionfs::ctl {
 
-/// Between two looks whether the daemon is back.
-inline constexpr int mount_poll_ms = 100;
-
 /// The calls throw Error when the session is lost for good, was closed here, or has moved away with its endpoint;
 /// Interrupted while they wait for the daemon.
 class SessionFile {
