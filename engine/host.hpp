@@ -30,12 +30,12 @@ inline constexpr std::size_t max_sessions_of_a_peer = 4096;
 
 struct Action {
   enum class Kind : std::uint8_t {
-    store,     // store session->image(), then call handle_stored(); before anything that follows
-    dial,      // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
-    transmit,  // poll_transmit(conn) as long as there is something and the connection takes it
-    close,     // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
-    tell,  // `session` has made a transition: `transitioned`; what follows from it comes after. See tell_transitions()
-    wake,  // what an application waits for on `session` may have come
+    store,      // store session->image(), then call handle_stored(); before anything that follows
+    dial,       // connect to session->peer() as session->local(), then handle_dialled() or handle_dial_failed()
+    transmit,   // poll_transmit(conn) as long as there is something and the connection takes it
+    close,      // close `conn`; after what was given to it is sent, if `flush`. No call about it is expected any more
+    tell,       // `session` has made the transition `transitioned`; before what follows from it (tell_transitions())
+    wake,       // what an application waits for on `session` may have come
     arrived,    // a session has come in by `service` of `endpoint`
     forget,     // `session` is over: its stored state can be deleted
     hand_over,  // `conn` is the driver's: a residence of `generation` asks on it for the state of `endpoint` (HANDOFF)

@@ -25,6 +25,7 @@ bool SendBuffer::rewind(std::uint64_t held, std::uint64_t limit) {
   if (held < acked_ || held > written()) return false;
   ring_.pop(static_cast<std::size_t>(held - acked_));
   acked_ = held;
+  resent_ += sent_ - std::min(sent_, held);
   sent_ = held;
   limit_ = limit;
   return true;

@@ -31,6 +31,8 @@ class SendBuffer {
   [[nodiscard]] std::uint64_t sent() const { return sent_; }
   [[nodiscard]] std::uint64_t written() const { return acked_ + ring_.size(); }
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
+  /// Bytes that were sent and, after a rewind, are to be sent again; each as often.
+  [[nodiscard]] std::uint64_t resent() const { return resent_; }
   [[nodiscard]] std::size_t space() const { return ring_.space(); }
   [[nodiscard]] std::size_t capacity() const { return ring_.capacity(); }
 
@@ -64,6 +66,7 @@ class SendBuffer {
   std::uint64_t acked_;
   std::uint64_t sent_;
   std::uint64_t limit_;
+  std::uint64_t resent_ = 0;
 };
 
 }  // namespace sessionfs

@@ -137,6 +137,8 @@ class Session {
   /// The number of the last transition, and the event that caused it (0 before the first).
   [[nodiscard]] std::uint8_t last_transition() const { return last_transition_; }
   [[nodiscard]] Event last_event() const { return last_event_; }
+  /// CHECKPOINTs that were sent since the session was begun or restored; heartbeats are among them.
+  [[nodiscard]] std::uint64_t checkpoints() const { return checkpoints_; }
   [[nodiscard]] Time since() const { return since_; }
   /// The last one since the session was begun or restored; nothing when there was none.
   [[nodiscard]] const std::optional<Pause>& last_pause() const { return pause_; }
@@ -332,6 +334,7 @@ class Session {
 
   std::uint8_t last_transition_ = 0;
   Event last_event_ = Event::dialled;
+  std::uint64_t checkpoints_ = 0;
   std::vector<Transitioned> transitioned_;  // and not told yet
   std::optional<Pause> pause_;
   bool pause_due_ = false;  // there is a channel, or was one, whose end has made no pause yet

@@ -209,6 +209,7 @@ bool Session::control(Transmit& out) {
     announced_ = progress();
     announce_at_.reset();
     put(out, Checkpoint{announced_});
+    ++checkpoints_;
   } else if (std::exchange(end_due_, false)) {
     put(out, detached_ ? Message(Close{*end_}) : Message(Finish{*end_}));
   } else {

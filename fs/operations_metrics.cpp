@@ -45,11 +45,25 @@ class Metric {
 
 }  // namespace
 
-std::string Operations::metrics() {
+std::string Operations::host_metrics() {
   Metric info("sessionfs_info", "gauge", "The daemon; the value is always 1.");
   info.add({{"version", SESSIONFS_VERSION}, {"domain", names_.domain()}}, 1);
   Metric connections("sessionfs_connections", "gauge", "Connections to other hosts.");
   connections.add({}, runtime_.connections());
+  Metric made("sessionfs_connections_made_total", "counter", "Connections to other hosts that came to stand.");
+  made.add({}, runtime_.connections_made());
+  Metric lost("sessionfs_connections_lost_total", "counter", "Connections of them that broke, or that the peer ended.");
+  lost.add({}, runtime_.connections_lost());
+  Metric interfaces("sessionfs_interface_up", "gauge", "1: the interface has a carrier.");
+  for (const auto& interface : paths_.links().interfaces())
+    interfaces.add({{"interface", interface.name}}, interface.carrier ? 1 : 0);
+  Metric transitions("sessionfs_transitions_total", "counter", "Transitions of sessions, by number.");
+  for (const auto& [number, count] : transition_counts_)
+    transitions.add({{"transition", "T" + std::to_string(number)}}, count);
+  return info.text() + connections.text() + made.text() + lost.text() + interfaces.text() + transitions.text();
+}
+
+std::string Operations::metrics() {
   Metric endpoints("sessionfs_endpoint_up", "gauge", "Endpoints on this host; 0: on its way to or from it.");
   Metric services("sessionfs_service_waiting", "gauge", "Sessions that wait to be accepted.");
   Metric states("sessionfs_sessions", "gauge", "Sessions in each state.");
@@ -58,6 +72,10 @@ std::string Operations::metrics() {
   Metric received("sessionfs_session_received_bytes_total", "counter",
                   "Bytes of the peer that are held here, or were.");
   Metric read("sessionfs_session_read_bytes_total", "counter", "Bytes of them that were read here.");
+  Metric resent("sessionfs_session_resent_bytes_total", "counter",
+                "Bytes that were sent again over a new connection, since the daemon's start.");
+  Metric checkpoints("sessionfs_session_checkpoints_total", "counter",
+                     "Checkpoints that were sent, since the daemon's start; one every 5 s without data.");
   Metric flowing("sessionfs_session_up", "gauge", "1: the session has a connection over which bytes flow.");
   std::map<std::string_view, std::uint64_t> counts;
   for (const auto& [name, resident] : residents_.all()) {
@@ -76,13 +94,15 @@ std::string Operations::metrics() {
       acked.add(labels, session->send_buffer().acked());
       received.add(labels, session->recv_buffer().held());
       read.add(labels, session->recv_buffer().read());
+      resent.add(labels, session->send_buffer().resent());
+      checkpoints.add(labels, session->checkpoints());
       flowing.add(labels, session->flows() ? 1 : 0);
     }
   }
   for (const auto& [state, count] : counts) states.add({{"state", std::string(state)}}, count);
-  std::string text;
+  std::string text = host_metrics();
   for (const auto* metric :
-       {&info, &connections, &endpoints, &services, &states, &written, &acked, &received, &read, &flowing})
+       {&endpoints, &services, &states, &written, &acked, &received, &read, &resent, &checkpoints, &flowing})
     text += metric->text();
   return text;
 }

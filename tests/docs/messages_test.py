@@ -25,8 +25,9 @@ TOKEN = re.compile(
 HELP_CALLS = {"add_option", "add_flag", "add_subcommand", "add_command", "add_place", "add_passphrase", "footer", "App",
               "app"}
 HELP_CALLS_OF = {"sns/snsd_admin.cpp": {"add"}, "fs/sessionctl/main.cpp": {"add_stream", "add_service"},
-                 "fs/operations_metrics.cpp": {"info", "connections", "endpoints", "services", "states", "written",
-                                               "acked", "received", "read", "flowing"}}
+                 "fs/operations_metrics.cpp": {"info", "connections", "made", "lost", "interfaces", "transitions",
+                                               "endpoints", "services", "states", "written", "acked", "received",
+                                               "read", "resent", "checkpoints", "flowing"}}
 SQL = re.compile(r"\s*(?:ALTER|CREATE|DELETE|INSERT|PRAGMA|SELECT|UPDATE) ")
 WORDS = re.compile(r"[a-z]{2,}[,;:]? [a-z']|[a-z][,;:]? [a-z]{2,}")
 VARIES = re.compile(r"\{[^}]*\}|%[sdzu]+|\\n")

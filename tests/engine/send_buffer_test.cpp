@@ -72,6 +72,21 @@ TEST(SendBuffer, RewindsToAnythingThatIsNotGone) {
   EXPECT_EQ(text_of(chunk.parts), "56");
 }
 
+TEST(SendBuffer, CountsWhatIsSentAgain) {
+  SendBuffer buffer(std::make_unique<HeapMemory>(8));
+  (void)buffer.write(bytes_of("01234567"));
+  ASSERT_TRUE(buffer.rewind(0, 6));
+  (void)buffer.poll_transmit(100);
+  EXPECT_EQ(buffer.resent(), 0U);
+  ASSERT_TRUE(buffer.rewind(2, 5));
+  EXPECT_EQ(buffer.resent(), 4U) << "from 2 to 6, where the former connection was";
+  (void)buffer.poll_transmit(1);
+  ASSERT_TRUE(buffer.rewind(2, 8));
+  EXPECT_EQ(buffer.resent(), 5U);
+  ASSERT_TRUE(buffer.rewind(7, 8));
+  EXPECT_EQ(buffer.resent(), 5U) << "held without having been sent here";
+}
+
 TEST(SendBuffer, GoesOnFromAStoredPosition) {
   const auto kept = std::make_shared<test::Bytes>(8);
   const auto full = std::make_shared<bool>(false);

@@ -112,6 +112,7 @@ TEST(Checkpoints, FiftyMillisecondsAfterTheFirstUnannouncedByte) {
   t.advance(milliseconds(1));
   ASSERT_EQ(t.count<Checkpoint>(channel), 1U);
   EXPECT_EQ(t.last<Checkpoint>(channel)->progress.held, 2U);
+  EXPECT_EQ(t.session->checkpoints(), 1U);
 }
 
 TEST(Checkpoints, AQuarterOfTheWindowIsAnnouncedAtOnce) {

@@ -57,6 +57,24 @@ class Metrics(LocalTestCase):
         client.command("suspend")
         self.assertEqual(self.value("session_up", **one), 0)
 
+    def test_what_the_host_counts(self):
+        connected, lost = (self.value("transitions_total", transition=number) for number in ("T21", "T1"))
+        made = self.value("connections_made_total")
+        client, ours, server, _ = self.pair()
+        one = {"endpoint": client.name, "session": ours.name, "peer": server.name, "service": "s"}
+        self.assertEqual(self.value("transitions_total", transition="T21"), connected + 1)
+        self.assertEqual(self.value("connections_made_total"), made + 2, "each side has an end of it")
+        self.assertEqual(self.value("session_resent_bytes_total", **one), 0)
+        checkpoints = self.value("session_checkpoints_total", **one)
+        with opened(ours, os.O_WRONLY) as out:
+            os.write(out, b"12345")
+            os.fsync(out)
+        self.assertEqual(self.value("transitions_total", transition="T21"), connected + 1, "bytes are no transition")
+        self.assertGreaterEqual(self.value("session_checkpoints_total", **one), checkpoints)
+        self.assertEqual(self.value("transitions_total", transition="T1"), lost)
+        self.assertEqual(self.value("interface_up", interface="lo"), 1)
+        self.assertIsNotNone(self.value("connections_lost_total"))
+
     def test_a_file_that_is_only_read(self):
         self.assertIn("metrics", os.listdir(self.mount.path))
         self.assert_errno(13, os.open, self.mount.path / "metrics", os.O_WRONLY)
