@@ -1,7 +1,5 @@
 // sessionfs: mounts the tree of endpoints, services and sessions.
 #include <fcntl.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 
 #include "fs/config.hpp"
 #include "fs/daemon.hpp"
+#include "fs/log.hpp"
 #include "sns/service_manager.hpp"
 
 namespace {
@@ -90,7 +89,7 @@ int go_to_background() {
 }
 
 void leave_terminal(int ready) {
-  spdlog::set_default_logger(spdlog::syslog_logger_mt("sessionfs-syslog", "sessionfs", LOG_PID, LOG_DAEMON));
+  sessionfs::fs::log_in_background();
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int fd : {0, 1, 2}) dup2(null, fd);
   close(null);
@@ -151,8 +150,7 @@ int main(int argc, char** argv) {
     return error.get_exit_code() == 0 ? app.exit(error) : bad_usage(error.what());
   }
   signal(SIGPIPE, SIG_IGN);
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("sessionfs"));
-  spdlog::set_pattern("sessionfs: %v");
+  sessionfs::fs::log_to_standard_error();
   if (debug) spdlog::set_level(spdlog::level::debug);
   try {
     Config config = Config::load(config_file);
