@@ -15,6 +15,7 @@ namespace examples {
 namespace {
 
 constexpr auto pause = std::chrono::milliseconds(200);
+constexpr auto patience = std::chrono::minutes(1);
 constexpr int max_states = 999;
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
@@ -30,6 +31,15 @@ bool leaves(const std::filesystem::path& home) {
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("away: ")) return true;
   return false;
+}
+
+// It may be started again, but is not waited for for ever.
+void wait_for_daemon(const std::filesystem::path& home) {
+  const auto limit = std::chrono::steady_clock::now() + patience;
+  while (!has_daemon(home)) {
+    if (std::chrono::steady_clock::now() > limit) throw Failure("the daemon has not come back");
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 }  // namespace
@@ -89,10 +99,7 @@ void Endpoint::command(const std::string& line) const { File(home_ / "ctl", O_WR
 
 void Endpoint::after(const std::system_error& error) const {
   if (leaves(home_)) throw Leaving();
-  if (!has_daemon(home_)) {
-    std::this_thread::sleep_for(pause);
-    return;
-  }
+  if (!has_daemon(home_)) return wait_for_daemon(home_);
   if (error.code() == std::errc::connection_reset || error.code() == std::errc::no_such_file_or_directory ||
       error.code() == std::errc::broken_pipe)
     throw Failure(error.what());

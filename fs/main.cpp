@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -16,7 +17,6 @@
 #include "fs/config.hpp"
 #include "fs/daemon.hpp"
 #include "fs/log.hpp"
-#include "sns/service_manager.hpp"
 
 namespace {
 
@@ -103,7 +103,7 @@ int serve(const Config& config, const DaemonOptions& options, bool foreground) {
   Daemon daemon(io, config, options);
   daemon.settle();
   if (foreground) {
-    sessionfs::sns::tell_ready();
+    sd_notify(1, "READY=1");  // to systemd, if it has started this
     daemon.run();
     return 0;
   }

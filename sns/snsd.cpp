@@ -2,6 +2,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -19,7 +20,6 @@
 #include "sns/client.hpp"
 #include "sns/responder.hpp"
 #include "sns/server.hpp"
-#include "sns/service_manager.hpp"
 #include "sns/snsd_admin.hpp"
 #include "sns/storage.hpp"
 #include "sns/tls.hpp"
@@ -98,7 +98,7 @@ int serve(const Options& options) {
   const std::string where = to_string(to_address(server->local_endpoint()));
   responder.storage().set_served_at(where);
   std::cout << "snsd: serving " << responder.storage().domain() << " on " << where << std::endl;
-  tell_ready();
+  sd_notify(1, "READY=1");  // to systemd, if it has started this
   io.run();
   return 0;
 }

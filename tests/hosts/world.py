@@ -11,6 +11,7 @@ which leaves them in the mount namespace of everybody: `ip netns exec` would hid
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,15 @@ def checked(*command):
     if result.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {result.stderr.strip() or result.returncode}")
     return result.stdout
+
+
+def end_applications(mountpoint):
+    """Ends what the daemon of a host has started for endpoints that came (apps.d): it outlives the daemon, and would hold
+    the host's mounts."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"SESSIONFS_MOUNT={mountpoint}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 class Host:
@@ -230,6 +240,7 @@ class World:
         for host in self.hosts:
             if host.daemon:
                 keeper.drop("mount", str(host.daemon.mountpoint))
+                end_applications(host.daemon.mountpoint)
         for host in self.hosts:
             if host.usb:
                 host.usb.close()

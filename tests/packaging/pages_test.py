@@ -1,5 +1,5 @@
-"""README's blocks for several hosts, as they stand there: typed by users of three machines on which the package is
-installed, joined by a network. Where the page speaks of a stick, a folder is carried."""
+"""What the pages show for several hosts, as it stands there: typed by users of three machines on which the package is
+installed, joined by a network. Where a page speaks of a stick, a folder is carried."""
 
 import re
 import shutil
@@ -15,21 +15,17 @@ from support import suite  # noqa: E402
 from support.processes import finish  # noqa: E402
 
 USER = "anna"
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def paragraphs(heading):
-    """The first block below `heading`, in parts that blank lines divide."""
-    line = README.count("\n", 0, README.index(f"\n## {heading}\n")) + 1
-    block = next(block for block in blocks_of("README.md", README) if block.line > line)
-    return block.text.strip().split("\n\n")
+def block(page, before):
+    """The lines of the first block behind the text `before`, in parts that blank lines divide."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    line = text.count("\n", 0, text.index(before)) + 1
+    found = next(each for each in blocks_of(page, text) if each.line > line)
+    return [[re.sub(r"\s+#.*", "", line) for line in part.splitlines()] for part in found.text.strip().split("\n\n")]
 
 
-def lines(part):
-    return [re.sub(r"\s+#.*", "", line) for line in part.splitlines()]
-
-
-class Readme(suite.TestCase):
+class Pages(suite.TestCase):
     limit_s = 240
 
     @classmethod
@@ -73,21 +69,24 @@ class Readme(suite.TestCase):
         self.an_endpoint_travels()
         self.ssh()
         self.web()
+        self.the_disk_of_a_host_is_lost()
+        self.the_name_server_moves()
 
     def two_hosts(self):
-        serving, joining = paragraphs("On two hosts")
-        serve, token = lines(serving)
+        (serve, token), joining = block("README.md", "## On two hosts")
         self.stays(self.names, serve, "snsd token")
+        for line in block("docs/OPERATING.md", "### The name server")[0][1:]:
+            self.typed(self.names, line)
         for made in (self.laptop, self.host):
             printed = self.typed(self.names, token).strip()
-            self.typed(made, "\n".join(lines(joining)).replace("TOKEN", printed))
+            self.typed(made, "\n".join(joining).replace("TOKEN", printed))
             made.holds("sessionctl status | grep -q 'on time\\|registered'", user=USER)
         self.typed(self.laptop, "mkdir /session/bob@verkstad.net")
         self.typed(self.host, "mkdir /session/alice@verkstad.net; touch /session/alice@verkstad.net/services/greet")
         self.typed(self.laptop, "echo Hello >/session/bob@verkstad.net/sessions/greet.alice@verkstad.net")
 
     def an_endpoint_travels(self):
-        save, load = lines(paragraphs("An endpoint travels")[0])
+        save, load = block("README.md", "## An endpoint travels")[0]
         self.typed(self.laptop, save)
         shutil.move(self.laptop.folder / "stick/bob@verkstad.net", self.host.folder / "stick")
         self.typed(self.host, load)
@@ -96,7 +95,7 @@ class Readme(suite.TestCase):
                    'exec 3<"/session/alice@verkstad.net/sessions/$s"; read -r a <&3; read -r b <&3; [ "$a $b" = "Hello again" ]')
 
     def ssh(self):
-        serve, connect = lines(paragraphs("Programs that you already have")[0])
+        serve, connect = block("README.md", "## Programs that you already have")[0]
         self.host.ok("mkdir -p /run/sshd; ssh-keygen -A; /usr/sbin/sshd")
         key = self.typed(self.laptop, "ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519; cat ~/.ssh/id_ed25519.pub")
         self.typed(self.host, 'mkdir -p -m 700 ~/.ssh; echo "$1" >~/.ssh/authorized_keys', key)
@@ -105,7 +104,7 @@ class Readme(suite.TestCase):
         self.assertEqual(self.typed(self.laptop, f"echo hostname | {connect} -T").splitlines()[-1], "host")
 
     def web(self):
-        expose, forward = lines(paragraphs("Programs that you already have")[1])
+        expose, forward = block("README.md", "## Programs that you already have")[1]
         self.host.ok("mkdir /srv/web; echo a page >/srv/web/page")
         web = self.host.start("exec python3 -m http.server --bind localhost --directory /srv/web 80")
         self.addCleanup(finish, web)
@@ -114,6 +113,28 @@ class Readme(suite.TestCase):
         self.stays(self.host, expose, "test -e /session/host@verkstad.net/services/web")
         self.stays(self.laptop, forward, "ss -Hltn 'sport = :8080' | grep -q .")
         self.assertEqual(self.typed(self.laptop, "curl -s http://localhost:8080/page"), "a page\n")
+
+    def the_disk_of_a_host_is_lost(self):
+        self.typed(self.laptop, "mkdir /session/carol@verkstad.net; echo dear >/session/carol@verkstad.net/diary")
+        self.laptop.ok("mkdir /backup; chmod 777 /backup /srv; mkdir -m 777 /backup/endpoints")
+        self.typed(self.laptop, "cp -r /session/carol@verkstad.net /session/laptop@verkstad.net /backup/endpoints\n"
+                   "fusermount3 -u /session; while pgrep -x sessionfs; do sleep 0.1; done\n"
+                   "rm -r ~/.local/state/sessionfs; sessionfs /session")
+        token = self.typed(self.names, "snsd token").strip()
+        join, copy, load = block("docs/OPERATING.md", "After the loss of a host's disk")[0]
+        # A default endpoint of this name cannot be made: its copy comes.
+        self.typed(self.laptop, join.replace("TOKEN", token))
+        self.typed(self.laptop, f"{copy}\n{load}")
+        self.assertEqual(self.typed(self.laptop, "cat /session/carol@verkstad.net/diary; ls -d /session/laptop@*"),
+                         "dear\n/session/laptop@verkstad.net\n")
+
+    def the_name_server_moves(self):
+        export, restore, serve = block("docs/OPERATING.md", "The name server:\n")[0]
+        self.names.ok("chmod 777 /srv")
+        self.typed(self.names, f"cd; {export}; {restore}")
+        self.names.ok("pkill -x snsd")
+        self.stays(self.names, serve, "snsd token --state /srv/sns")
+        self.typed(self.laptop, "mkdir /session/dave@verkstad.net")
 
 
 if __name__ == "__main__":
