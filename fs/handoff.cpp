@@ -53,21 +53,21 @@ class Asking final : public HandoffEnd {
     answer.kind = HandoffAnswer::Kind::record;
     answer.record = std::move(record_);
     answer.taken = [keep = std::static_pointer_cast<Asking>(shared_from_this())](
-                       const std::filesystem::path& folder, std::function<void(HandedDocuments)> done) {
-      keep->confirm(folder, std::move(done));
+                       MakeFolder make_folder, std::function<void(HandedDocuments)> done) {
+      keep->confirm(std::move(make_folder), std::move(done));
     };
     let_go();
     tell(std::move(answer));
     return true;
   }
-  void confirm(const std::filesystem::path& folder, std::function<void(HandedDocuments)> done) {
+  void confirm(MakeFolder make_folder, std::function<void(HandedDocuments)> done) {
     if (!connection_) {
       return boost::asio::post(io_, [done = std::move(done)] {
-        done({HandedDocuments::Kind::failed, "the connection to the former residence was lost", nullptr});
+        done({HandedDocuments::Kind::lost, "the connection to the former residence was lost", nullptr});
       });
     }
     send(HandoffTaken{});
-    take_documents(io_, give_up(), folder, std::move(done));
+    take_documents(io_, give_up(), std::move(make_folder), std::move(done));
   }
   void fail(std::string why) override {
     end(false);
@@ -116,16 +116,20 @@ class Giving final : public HandoffEnd {
       return false;
     const auto keep = shared_from_this();
     auto connection = give_up();
-    give_documents(io_, std::move(connection), tell(true), what_.documents_taken);
+    if (const auto documents = tell(true)) {
+      give_documents(io_, std::move(connection), *documents, what_.documents_taken);
+    } else {
+      connection->abort();
+    }
     return true;
   }
   void fail(std::string) override {
     end(false);
     (void)tell(false);
   }
-  std::filesystem::path tell(bool taken) {
+  std::optional<std::filesystem::path> tell(bool taken) {
     const auto done = std::exchange(what_.done, nullptr);
-    return done ? done(taken) : std::filesystem::path();
+    return done ? done(taken) : std::nullopt;
   }
 
   boost::asio::io_context& io_;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,10 +36,9 @@ struct HandoffAnswer {
   std::string record;      // encoded
   HandoffDenial denial{};  // of `denied`
   std::string why;         // of `unreachable` and `broken`, for people
-  /// Of `record`: tells the former residence that it is stored, and unpacks its documents into `folder`, as
-  /// take_documents(); to be called once. When all copies of it are gone and none was called, the former residence
-  /// knows that it is not taken.
-  std::function<void(const std::filesystem::path& folder, std::function<void(HandedDocuments)> done)> taken;
+  /// Of `record`: tells the former residence that it is stored, and takes its documents, as take_documents(); to be
+  /// called once. When all copies of it are gone and none was called, the former residence knows that it is not taken.
+  std::function<void(MakeFolder make_folder, std::function<void(HandedDocuments)> done)> taken;
 };
 
 /// What is handed over.
@@ -46,8 +46,8 @@ struct Handover {
   std::uint64_t generation = 0;  // of the residence whose `record` it is
   std::string record;
   /// Whether the new residence has stored it; called once, later. The folder of the documents that it gets then; empty:
-  /// none.
-  std::function<std::filesystem::path(bool taken)> done;
+  /// there are none; nothing: they cannot be told apart now.
+  std::function<std::optional<std::filesystem::path>(bool taken)> done;
   /// It has stored those, too.
   std::function<void()> documents_taken;
 };

@@ -1,6 +1,7 @@
 #include "fs/handoff_documents.hpp"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,10 +11,13 @@
 #include <boost/asio/write.hpp>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "fs/child.hpp"
+#include "fs/documents.hpp"
+#include "fs/files.hpp"
 #include "fs/handoff_end.hpp"
 #include "fs/stick.hpp"
 
@@ -70,9 +74,14 @@ class GivingDocuments final : public HandoffEnd {
     if (folder.empty()) return finish();
     if (pipe_.open(Pipe::Direction::from_program) != 0) return end(false);
     expire_after(documents_stall_limit);
-    run_child(io_, {"tar", "--create", "--format=posix", "--xattrs", "--directory", folder.string(), "--", "."},
-              packing_limit,
-              [this, keep = shared_from_this()](int status, const std::string&) {
+    std::vector<std::string> pack{"tar",      "--create",           "--file=-",  "--format=posix",
+                                  "--xattrs", "--hard-dereference", "--anchored"};
+    for (const auto name : reserved_names) pack.push_back("--exclude=./" + std::string(name));
+    pack.insert(pack.end(), {"--directory", folder.string(), "--", "."});
+    run_child(io_, std::move(pack), packing_limit,
+              [this, folder, keep = shared_from_this()](int status, const std::string& why) {
+                if (status != 0 && connection_)
+                  spdlog::error("{}: cannot be packed: {}", one_line(folder.string()), why);
                 if (status != 0) return end(false);
                 is_packed_ = true;
                 finish_when_all_is_sent();
@@ -142,8 +151,10 @@ class GivingDocuments final : public HandoffEnd {
 
 class TakingDocuments final : public HandoffEnd {
  public:
-  TakingDocuments(asio::io_context& io, std::filesystem::path folder, std::function<void(HandedDocuments)> done)
-      : HandoffEnd(io), io_(io), pipe_(io), word_(io), folder_(std::move(folder)), done_(std::move(done)) {}
+  using Kind = HandedDocuments::Kind;
+
+  TakingDocuments(asio::io_context& io, MakeFolder make_folder, std::function<void(HandedDocuments)> done)
+      : HandoffEnd(io), io_(io), pipe_(io), word_(io), make_folder_(std::move(make_folder)), done_(std::move(done)) {}
 
   void start(std::shared_ptr<SecureConnection> connection) {
     begin(std::move(connection));
@@ -161,8 +172,7 @@ class TakingDocuments final : public HandoffEnd {
     if (finish == nullptr || is_finished_ || finish->offset != received_) return false;
     is_finished_ = true;
     if (received_ == 0) {
-      stop();
-      tell(HandedDocuments::Kind::none, "");
+      close(Kind::none, "");
     } else {
       unpack();
       tell_when_all_is_here();
@@ -173,7 +183,7 @@ class TakingDocuments final : public HandoffEnd {
     if (is_finished_ || part.offset != received_ || part.bytes.size() > limit_ - received_) return false;
     if (received_ == 0)
       if (const std::string why = begin_unpacking(); !why.empty()) {
-        fail(why);
+        close(Kind::failed, why);
         return true;
       }
     const auto* bytes = reinterpret_cast<const char*>(part.bytes.data());
@@ -183,21 +193,46 @@ class TakingDocuments final : public HandoffEnd {
     return true;
   }
   std::string begin_unpacking() {
-    std::error_code failed;
-    std::filesystem::remove_all(folder_, failed);
-    if (!std::filesystem::create_directory(folder_, failed)) return failed.message();
+    try {
+      folder_ = make_folder_();
+    } catch (const std::exception& error) {
+      return error.what();
+    }
     if (const int error = pipe_.open(Pipe::Direction::to_program); error != 0) return std::strerror(error);
-    std::vector<std::string> command{"tar", "--extract", "--directory", folder_.string()};
+    std::vector<std::string> command{"tar", "--extract", "--file=-", "--no-overwrite-dir", "--directory", folder_};
     if (keeps_owners(folder_)) {
       command.insert(command.end(), {"--xattrs", "--preserve-permissions"});
     } else {
       command.insert(command.end(), {"--no-same-owner", "--no-same-permissions"});
     }
-    run_child(io_, std::move(command), packing_limit,
-              [this, keep = shared_from_this()](int status, const std::string& why) { unpacked(status, why); },
-              {pipe_.theirs(), -1});
+    run(std::move(command), {pipe_.theirs(), -1}, [this] { disarm(); });
     pipe_.close_theirs();
     return "";
+  }
+  // What would have the rights of somebody else is for nobody to bring from elsewhere.
+  void disarm() {
+    pipe_.close();
+    if (::geteuid() != 0) return unpacked();
+    run({"find", folder_, "(", "-type", "b",     "-o",    "-type", "c",   ")",  "-delete",
+         "-o",   "-type", "f", "-perm", "/6000", "-exec", "chmod", "a-s", "{}", "+"},
+        {}, [this] { unpacked(); });
+  }
+  void unpacked() {
+    is_unpacked_ = true;
+    tell_when_all_is_here();
+  }
+  void run(std::vector<std::string> command, ChildFiles files, std::function<void()> then) {
+    is_running_ = true;
+    run_child(
+        io_, std::move(command), packing_limit,
+        [this, keep = shared_from_this(), then = std::move(then)](int status, const std::string& why) {
+          is_running_ = false;
+          if (ended_) return tell(ended_->first, ended_->second);
+          if (status != 0)
+            return close(Kind::failed, "they cannot be unpacked: " + (why.empty() ? "tar has failed" : why));
+          then();
+        },
+        files);
   }
   void unpack() {
     if (!writing_.empty()) return;
@@ -216,21 +251,14 @@ class TakingDocuments final : public HandoffEnd {
                         unpack();
                       });
   }
-  void unpacked(int status, const std::string& why) {
-    pipe_.close();
-    if (!connection_) return;
-    if (status != 0) return fail("they cannot be unpacked: " + (why.empty() ? "tar has failed" : why));
-    is_unpacked_ = true;
-    tell_when_all_is_here();
-  }
   void tell_when_all_is_here() {
     if (!is_finished_ || !is_unpacked_) return;
     expire_never();
-    tell(HandedDocuments::Kind::all, "");
+    tell(Kind::all, "");
   }
   void say_so() {
     const std::uint64_t unpacked = received_ - waiting_.size() - writing_.size();
-    limit_ = unpacked + documents_window_bytes;
+    if (!is_unpacked_) limit_ = unpacked + documents_window_bytes;
     send(Checkpoint{{unpacked, limit_}});
   }
   void say_so_now_and_then() {
@@ -238,27 +266,32 @@ class TakingDocuments final : public HandoffEnd {
     word_.async_wait([this, weak = weak_from_this()](const boost::system::error_code& error) {
       const auto keep = weak.lock();
       if (error || !keep || !connection_) return;
+      // Not the other end is slow then, but the storage here.
+      if (!writing_.empty() || (is_finished_ && !is_unpacked_)) expire_after(documents_stall_limit);
       say_so();
       say_so_now_and_then();
     });
   }
-  void stop() {
-    word_.cancel();
-    end(true);
-  }
-  void fail(std::string why) override {
+  void fail(std::string why) override { close(Kind::lost, std::move(why)); }
+  // It is told when no program writes into the folder any more.
+  void close(Kind kind, std::string why) {
     word_.cancel();
     pipe_.close();
-    end(false);
-    tell(HandedDocuments::Kind::failed, std::move(why));
+    end(kind == Kind::none);
+    if (is_running_) {
+      ended_.emplace(kind, std::move(why));
+    } else {
+      tell(kind, std::move(why));
+    }
   }
-  void tell(HandedDocuments::Kind kind, std::string why) {
+  void tell(Kind kind, std::string why) {
     HandedDocuments answer{kind, std::move(why), nullptr};
-    if (kind == HandedDocuments::Kind::all) {
+    if (kind == Kind::all) {
       answer.stored = [this, keep = shared_from_this()] {
         if (!connection_) return;
         send(HandoffTaken{});
-        stop();
+        word_.cancel();
+        end(true);
       };
       let_go();
     }
@@ -268,14 +301,17 @@ class TakingDocuments final : public HandoffEnd {
   asio::io_context& io_;
   Pipe pipe_;
   asio::steady_timer word_;
-  std::filesystem::path folder_;
+  MakeFolder make_folder_;
+  std::string folder_;
   std::function<void(HandedDocuments)> done_;
   std::vector<char> waiting_;
   std::vector<char> writing_;  // to the program
   std::uint64_t received_ = 0;
   std::uint64_t limit_ = documents_window_bytes;
   bool is_finished_ = false;
+  bool is_running_ = false;  // a program, in the folder
   bool is_unpacked_ = false;
+  std::optional<std::pair<Kind, std::string>> ended_;  // while it was
 };
 
 }  // namespace
@@ -285,9 +321,9 @@ void give_documents(asio::io_context& io, std::shared_ptr<SecureConnection> conn
   std::make_shared<GivingDocuments>(io, std::move(taken))->start(std::move(connection), folder);
 }
 
-void take_documents(asio::io_context& io, std::shared_ptr<SecureConnection> connection,
-                    const std::filesystem::path& folder, std::function<void(HandedDocuments)> done) {
-  std::make_shared<TakingDocuments>(io, folder, std::move(done))->start(std::move(connection));
+void take_documents(asio::io_context& io, std::shared_ptr<SecureConnection> connection, MakeFolder make_folder,
+                    std::function<void(HandedDocuments)> done) {
+  std::make_shared<TakingDocuments>(io, std::move(make_folder), std::move(done))->start(std::move(connection));
 }
 
 }  // namespace sessionfs::fs

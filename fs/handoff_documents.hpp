@@ -25,23 +25,27 @@ struct HandedDocuments {
   enum class Kind : std::uint8_t {
     none,    // the former residence keeps none
     all,     // they are in the folder
-    failed,  // the former residence has them still
+    lost,    // the connection was lost on the way: the former residence has them still
+    failed,  // they find no place here: the same
   };
   Kind kind = Kind::none;
-  std::string why;  // of `failed`, for people
+  std::string why;  // of `lost` and `failed`, for people
   /// Of `all`: tells the former residence that they are stored. When all copies of it are gone and it was not called,
   /// the former residence knows that they are not.
   std::function<void()> stored;
 };
 
-/// Sends what is in `folder`; an empty path: nothing. `taken` is called, at most once, when the other end has stored
-/// it.
+/// Sends what is in `folder`, but for the names that are reserved at its top; an empty path: nothing. `taken` is
+/// called, at most once, when the other end has stored it.
 void give_documents(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection,
                     const std::filesystem::path& folder, std::function<void()> taken);
 
-/// Unpacks what comes into `folder`, which is made, and is the caller's afterwards, whole or not. `done` is called
-/// once, later.
-void take_documents(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection,
-                    const std::filesystem::path& folder, std::function<void(HandedDocuments)> done);
+/// Makes the folder that they are unpacked into, if any come; nobody else must be able to put something into it. Throws
+/// std::exception.
+using MakeFolder = std::function<std::filesystem::path()>;
+
+/// Unpacks what comes. The folder is the caller's afterwards, whole or not. `done` is called once, later.
+void take_documents(boost::asio::io_context& io, std::shared_ptr<SecureConnection> connection, MakeFolder make_folder,
+                    std::function<void(HandedDocuments)> done);
 
 }  // namespace sessionfs::fs

@@ -174,11 +174,16 @@ std::filesystem::path Residents::former_documents(const EndpointName& name) cons
   return std::filesystem::is_directory(documents, failed) ? documents : std::filesystem::path();
 }
 
+// As throw_away().
 void Residents::forget_former_documents(const EndpointName& name) const {
   const auto former = folder_of_former(name);
-  discard(former / documents_name);
-  std::error_code ignored;
-  std::filesystem::remove(former, ignored);  // unless its record has not been taken
+  const auto thrown = state_ / arriving_name / (name.str() + "." + documents_name + thrown_suffix);
+  discard(thrown);
+  std::error_code failed;
+  std::filesystem::rename(former / documents_name, thrown, failed);
+  if (!failed)
+    run_child(io_, {"rm", "--recursive", "--force", "--", thrown.string()}, removal_limit, [](int, const auto&) {});
+  std::filesystem::remove(former, failed);  // unless its record has not been taken
 }
 
 // What nobody has taken, of any former residence here: lines for `status`.

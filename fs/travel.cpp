@@ -14,6 +14,7 @@ namespace sessionfs::fs {
 namespace {
 
 constexpr std::chrono::minutes sync_limit{15};
+constexpr std::chrono::hours discard_limit{24};
 
 }  // namespace
 
@@ -27,6 +28,10 @@ Travel::Travel(boost::asio::io_context& io, Runtime& runtime, Residents& residen
       trust_(std::move(trust)),
       save_grace_(save_grace),
       hooks_(std::move(hooks)) {}
+
+void Travel::discard_later(const std::filesystem::path& path) {
+  run_child(io_, {"rm", "--recursive", "--force", "--", path.string()}, discard_limit, [](int, const auto&) {});
+}
 
 void Travel::after(std::chrono::milliseconds delay, std::function<void()> what) {
   const auto timer = std::make_shared<boost::asio::steady_timer>(io_, delay);
@@ -56,15 +61,24 @@ void Travel::answer_handoff(const EndpointName& endpoint, std::uint64_t generati
 
 void Travel::hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
                              const std::shared_ptr<SecureConnection>& connection) {
+  Resident* resident = residents_.find(endpoint);
+  // What lies elsewhere stays there, as a copy.
+  const bool is_elsewhere = resident != nullptr && !residents_.is_at_home(*resident) && !resident->storage_gone;
   Handover what;
-  what.done = [this, endpoint](bool taken) {
+  what.done = [this, endpoint, elsewhere = is_elsewhere ? resident->storage : std::filesystem::path()](
+                  bool taken) -> std::optional<std::filesystem::path> {
     giving_.erase(endpoint);
     handed_over(endpoint, taken);
     runtime_.pump();
-    return taken ? residents_.former_documents(endpoint) : std::filesystem::path();
+    const Resident* still = residents_.find(endpoint);
+    if (!taken || (still != nullptr && still->stay == Stay::handing_over)) return std::nullopt;
+    const auto documents = residents_.former_documents(endpoint);
+    return documents.empty() ? elsewhere : documents;
   };
-  what.documents_taken = [this, endpoint] { residents_.forget_former_documents(endpoint); };
-  Resident* resident = residents_.find(endpoint);
+  what.documents_taken = [this, endpoint] {
+    residents_.forget_former_documents(endpoint);
+    residents_.forget_former(endpoint);
+  };
   if (resident == nullptr) {
     what.generation = generation - 1;
     what.record = residents_.former_record(endpoint);
@@ -88,7 +102,9 @@ void Travel::handed_over(const EndpointName& name, bool taken) {
   const bool is_over = resident == nullptr || resident->stay != Stay::handing_over;
   if (taken) {
     if (!is_over) residents_.retire_superseded(*resident);
-    return residents_.forget_former(name);
+    // Until its documents are taken it can be asked once more.
+    if (residents_.former_documents(name).empty()) residents_.forget_former(name);
+    return;
   }
   if (is_over) return;
   // Whether the other one has taken it, or only has wanted to, the name server knows.

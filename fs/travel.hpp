@@ -36,6 +36,8 @@ inline constexpr std::chrono::milliseconds save_poll_interval{50};
 inline constexpr std::chrono::milliseconds handoff_retry_delay{300};
 /// ... as often as this.
 inline constexpr int handoff_retries = 50;  // longer than one that died while asking keeps it busy
+/// Documents whose connection is lost on the way are asked for again as often as this.
+inline constexpr int documents_retries = 10;
 /// A name server that does not say whether a loaded endpoint may stay is asked again after this.
 inline constexpr std::chrono::milliseconds confirm_retry_delay{1000};
 
@@ -116,6 +118,7 @@ class Travel {
   void claim_against(const std::shared_ptr<Arrival>& arrival, sns::Status status, const sns::EndpointInfo& former);
   void claimed(const std::shared_ptr<Arrival>& arrival, sns::Status status, const sns::Client::Registered& registered);
   void ask_former(const std::shared_ptr<Arrival>& arrival);
+  void ask_former(const std::shared_ptr<Arrival>& arrival, const std::function<void(HandoffAnswer)>& answered);
   void former_answered(const std::shared_ptr<Arrival>& arrival, HandoffAnswer answer);
   void settle(const std::shared_ptr<Arrival>& arrival);
   void ask_to_stay(const std::shared_ptr<Arrival>& arrival);
@@ -126,11 +129,12 @@ class Travel {
 
   // travel_documents.cpp
   void take_documents_of_former(const std::shared_ptr<Arrival>& arrival);
-  void compare_documents(const std::shared_ptr<Arrival>& arrival, const std::filesystem::path& handed,
+  void documents_came(const std::shared_ptr<Arrival>& arrival, const HandedDocuments& documents);
+  void ask_for_documents(const std::shared_ptr<Arrival>& arrival);
+  void compare_documents(const std::shared_ptr<Arrival>& arrival, const std::function<void()>& stored);
+  void replace_documents(const std::shared_ptr<Arrival>& arrival, bool are_the_same,
                          const std::function<void()>& stored);
-  static void replace_documents(const std::filesystem::path& folder, const std::filesystem::path& handed);
-  void end_documents(const std::shared_ptr<Arrival>& arrival, const std::filesystem::path& handed,
-                     const std::string& why);
+  void end_documents(const std::shared_ptr<Arrival>& arrival, const std::string& why);
 
   // travel.cpp
   [[nodiscard]] std::uint64_t generation_of(const Resident& resident) const;
@@ -138,6 +142,7 @@ class Travel {
   void hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
                        const std::shared_ptr<SecureConnection>& connection);
   void load_waiting(std::set<std::filesystem::path> folders);
+  void discard_later(const std::filesystem::path& path);
   void after(std::chrono::milliseconds delay, std::function<void()> what);
 
   boost::asio::io_context& io_;
@@ -152,6 +157,7 @@ class Travel {
   std::set<EndpointName> arriving_;
   std::set<std::uint64_t> moving_;           // by mv(1)
   std::set<EndpointName> giving_;            // whose handoff is under way
+  std::set<EndpointName> bringing_;          // whose documents come from their former residence
   std::set<EndpointName> asking_;            // of which the name server is asked whether they may stay
   std::set<std::filesystem::path> waiting_;  // folders on sticks, for a name server
 };

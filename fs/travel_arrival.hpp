@@ -1,6 +1,7 @@
 // An endpoint that is being loaded.
 #pragma once
 
+#include "fs/own_folder.hpp"
 #include "fs/stick.hpp"
 #include "fs/travel.hpp"
 
@@ -15,7 +16,8 @@ struct Travel::Arrival {
   std::vector<sns::Address> former;
   sns::Certificate certificate;
   // Tells the former residence that its record is stored; see HandoffAnswer.
-  std::function<void(const std::filesystem::path& folder, std::function<void(HandedDocuments)> done)> taken;
+  std::function<void(MakeFolder make_folder, std::function<void(HandedDocuments)> done)> taken;
+  std::unique_ptr<OwnFolder> documents;  // of the former residence
   int tries = 0;
   Done done;
 

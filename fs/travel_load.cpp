@@ -38,7 +38,9 @@ std::vector<std::string> Travel::loading() const {
   std::vector<std::string> lines;
   for (const auto& name : arriving_) {
     const bool is_settled = residents_.find(name) != nullptr;
-    lines.push_back(name.str() + (is_settled ? " waits for the name server's word" : " asks where it was last"));
+    const char* const settled =
+        bringing_.contains(name) ? " brings its documents here" : " waits for the name server's word";
+    lines.push_back(name.str() + (is_settled ? settled : " asks where it was last"));
   }
   return lines;
 }
@@ -179,14 +181,21 @@ void Travel::claimed(const std::shared_ptr<Arrival>& arrival, sns::Status status
 }
 
 void Travel::ask_former(const std::shared_ptr<Arrival>& arrival) {
+  ask_former(arrival, [this, arrival](HandoffAnswer answer) { former_answered(arrival, std::move(answer)); });
+}
+
+void Travel::ask_former(const std::shared_ptr<Arrival>& arrival, const std::function<void(HandoffAnswer)>& answered) {
   Runtime::Addresses addresses;
   for (const auto& address : arrival->former) addresses.push_back(sns::to_endpoint(address));
   try {
     const TlsIdentity identity(arrival->certificate.get(), arrival->key.get(), trust_);
     ask_for_handoff(io_, identity, paths_.ways(arrival->name(), addresses, false), arrival->residence.generation,
-                    [this, arrival](HandoffAnswer answer) { former_answered(arrival, std::move(answer)); });
+                    answered);
   } catch (const std::exception& error) {
-    end_loading(arrival, EIO, error.what());
+    HandoffAnswer answer;
+    answer.kind = HandoffAnswer::Kind::broken;
+    answer.why = error.what();
+    answered(std::move(answer));
   }
 }
 
@@ -257,6 +266,8 @@ void Travel::go_on(const std::shared_ptr<Arrival>& arrival) {
   Resident* resident = residents_.find(arrival->name());
   if (resident == nullptr) return end_loading(arrival, ESTALE, "it was removed meanwhile");
   residents_.thaw(*resident);
+  if (residents_.find(arrival->name()) == nullptr)
+    return end_loading(arrival, ESTALE, "superseded: another host has loaded it meanwhile");
   spdlog::info("{}: loaded from {}", arrival->name().str(), one_line(arrival->folder.string()));
   end_loading(arrival, 0, "");
   resident = residents_.find(arrival->name());

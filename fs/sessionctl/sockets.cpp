@@ -27,6 +27,7 @@ constexpr int backlog = 128;
 constexpr int max_port = 65535;
 constexpr int first_port_of_users = 1024;
 constexpr int retry_ms = 20;
+constexpr int free_port_tries = 10;
 constexpr std::size_t discarded_bytes = std::size_t{64} << 10;
 
 using Addresses = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
@@ -163,7 +164,17 @@ Listeners::Listeners(const std::string& place) {
     listen_at_path(place);
   } else {
     const auto [host, port] = split(place);
-    listen_at(host, port);
+    int tries = port == "0" ? free_port_tries : 1;
+    while (true) {
+      try {
+        listen_at(host, port);
+        return;
+      } catch (const Error& error) {
+        // What is free in one protocol may be taken in the other.
+        if (error.number() != EADDRINUSE || --tries == 0) throw;
+        sockets_.clear();
+      }
+    }
   }
 }
 

@@ -114,10 +114,11 @@ void for_each_session(const Tree& tree, const std::string& endpoint, const std::
       workers.reap();
       if (!workers.full()) {
         if (const auto name = waiting.accept()) {
-          workers.start([&] {
+          const bool started = workers.start([&] {
             waiting.leave();
             work(*name);
           });
+          if (!started) tree.command("abort " + *name, endpoint);
           continue;
         }
       }
@@ -165,10 +166,11 @@ void forward(const Tree& tree, const std::string& endpoint, const std::string& s
     workers.reap();
     if (!workers.full()) {
       if (auto socket = listeners.accept()) {
-        workers.start([&] {
+        const bool started = workers.start([&] {
           listeners.leave();
           forward_one(tree, endpoint, service, *socket);
         });
+        if (!started) reset(*socket);
         continue;
       }
     }

@@ -14,13 +14,22 @@
 #include "fs/sessionctl/words.hpp"
 
 namespace sessionfs::ctl {
+namespace {
 
-void Workers::start(const std::function<void()>& work) {
+constexpr int pause_ms = 1000;
+
+}  // namespace
+
+bool Workers::start(const std::function<void()>& work) {
   const pid_t process = ::fork();
-  if (process < 0) throw Error(std::string("no process for a session: ") + std::strerror(errno), errno);
+  if (process < 0) {
+    std::fprintf(stderr, "sessionctl: %s: %s\n", "no process for a session", std::strerror(errno));
+    Signals::wait({}, pause_ms);
+    return false;
+  }
   if (process > 0) {
     running_.insert(process);
-    return;
+    return true;
   }
   Signals::leave_to_parent();
   int status = 0;

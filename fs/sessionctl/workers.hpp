@@ -18,8 +18,9 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   [[nodiscard]] bool full() const { return running_.size() >= limit_; }
-  /// In a process of its own. What `work` throws is told on standard error.
-  void start(const std::function<void()>& work);
+  /// In a process of its own. What `work` throws is told on standard error. False, after a while, and told: the system
+  /// has none.
+  [[nodiscard]] bool start(const std::function<void()>& work);
   /// Takes note of those that have ended.
   void reap();
 

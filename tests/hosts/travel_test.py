@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -138,10 +139,11 @@ class Travel(TravelTestCase):
     def copied_and_changed(self):
         """A copy, and what has become of its documents at A since."""
         traveller = self.traveller()
-        self.written(traveller, changed="before", removed="x", same="same")
+        (traveller.at.path / "deep").mkdir()
+        self.written(traveller, changed="before", removed="x", same="same", **{"deep/status": "before"})
         stick = self.folder()
         self.copy("cp -r -- {here} {there}", traveller, stick)
-        self.written(traveller, changed="after", new="n")
+        self.written(traveller, changed="after", new="n", **{"deep/status": "after"})
         (traveller.at.path / "removed").unlink()
         (traveller.at.path / "folder").mkdir()
         self.written(traveller, **{"folder/deep": "d"})
@@ -152,20 +154,43 @@ class Travel(TravelTestCase):
         self.load(traveller, stick, self.c)
         wait_until(traveller.is_used, "it is loaded at C", SOON_S)
         self.assertEqual(self.documents(traveller), documents)
-        self.assertEqual(documents["changed"], "after")
+        self.assertEqual((documents["changed"], documents["deep/status"]), ("after", "after"))
         # Whoever has changed the copy itself finds that beside it.
         replaced = Path(f"{stick}/{traveller.name}.replaced.1")
-        self.assertEqual({path.name: path.read_text() for path in replaced.iterdir()},
-                         {"changed": "before", "removed": "x", "same": "same"})
+        self.assertEqual({path.name: path.read_text() for path in replaced.rglob("*") if path.is_file()},
+                         {"changed": "before", "removed": "x", "same": "same", "status": "before"})
         wait_until(lambda: not (self.a.daemon.state / "former" / traveller.name).exists(), "A keeps nothing", SOON_S)
         self.assertNotIn(f"{traveller}: documents of a former", self.a.daemon.mount.status())
-        # A copy that is the same is not replaced.
+        # From there on its documents are not C's own; where they are the same they are not kept twice.
         second = self.folder()
         self.copy("cp -r -- {here} {there}", traveller, second)
+        (traveller.at.path / "same").chmod(0o600)
         self.load(traveller, second, self.a)
         wait_until(traveller.is_used, "it is loaded at A", SOON_S)
         self.assertEqual(self.documents(traveller), documents)
-        self.assertEqual(os.listdir(second), [traveller.name])
+        self.assertEqual((traveller.at.path / "same").stat().st_mode & 0o777, 0o600)
+        wait_until(lambda: os.listdir(second) == [traveller.name], "nothing lies beside it", SOON_S)
+        self.written(traveller, changed="again")
+        third = self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, third)
+        self.written(traveller, changed="at last")
+        self.load(traveller, third, self.c)
+        wait_until(traveller.is_used, "it is loaded at C", SOON_S)
+        self.assertEqual(self.documents(traveller), documents | {"changed": "at last"})
+
+    def test_documents_are_asked_for_again_when_their_connection_is_lost(self):
+        traveller, stick = self.traveller(), self.folder()
+        self.copy("cp -r -- {here} {there}", traveller, stick)
+        (traveller.at.path / "film").write_bytes(os.urandom(1 << 20) * 200)
+        load = threading.Thread(target=self.load, args=(traveller, stick, self.c))
+        load.start()
+        try:
+            wait_until((stick / f"{traveller.name}.handed.1").exists, "they come", SOON_S)
+            self.a.kill_connections(self.c)
+        finally:
+            load.join()
+        wait_until(traveller.is_used, "it is loaded at C", SOON_S)
+        self.assertEqual((traveller.at.path / "film").stat().st_size, 200 << 20)
 
     def test_documents_that_find_no_room_stay_where_they_are(self):
         traveller = self.traveller()
@@ -180,7 +205,7 @@ class Travel(TravelTestCase):
         wait_until(traveller.is_used, "it is loaded at C", SOON_S)
         self.goes_on(exchange)
         self.assertEqual(self.documents(traveller), {"small": "before"})
-        self.assertEqual(os.listdir(stick), [traveller.name])
+        wait_until(lambda: os.listdir(stick) == [traveller.name], "nothing lies beside it", SOON_S)
         for _ in range(2):
             line = next(line for line in self.a.daemon.mount.status().splitlines() if f"{traveller}: documents of a former" in line)
             kept = Path(line.split(" are in ")[1].split(";")[0])

@@ -91,7 +91,8 @@ class TwoUsers(PlainTestCase):
 
     def test_what_a_killed_daemon_has_left_is_mounted_again(self):
         self.log_in(1)
-        self.ok("pkill -KILL -u anna -x sessionfs; ! ls ~anna/session")
+        self.ok("pkill -KILL -u anna -x sessionfs")
+        self.machine.holds("! ls ~/session", user="anna")
         self.log_in(3)
         self.machine.holds("test -e ~/session/status", user="anna")
         self.assertEqual(sorted(user for user, _ in self.daemons()), list(self.USERS))
