@@ -63,7 +63,8 @@ void Travel::hand_over_state(const EndpointName& endpoint, std::uint64_t generat
                              const std::shared_ptr<SecureConnection>& connection) {
   Resident* resident = residents_.find(endpoint);
   // What lies elsewhere stays there, as a copy.
-  const bool is_elsewhere = resident != nullptr && !residents_.is_at_home(*resident) && !resident->storage_gone;
+  const bool is_elsewhere = resident != nullptr && !residents_.is_at_home(*resident) && !resident->storage_gone &&
+                            resident->stay != Stay::storage_away;
   Handover what;
   what.done = [this, endpoint, elsewhere = is_elsewhere ? resident->storage : std::filesystem::path()](
                   bool taken) -> std::optional<std::filesystem::path> {

@@ -89,8 +89,8 @@ class ApplicationsTest : public ::testing::Test {
     EXPECT_EQ(std::ranges::count(text, '\n'), 1) << text;
   }
 
-  path root_ = path(testing::TempDir()) / ("applications-" + std::to_string(getpid()) + "-" +
-                                           testing::UnitTest::GetInstance()->current_test_info()->name());
+  path root_ = path(::testing::TempDir()) / ("applications-" + std::to_string(getpid()) + "-" +
+                                             ::testing::UnitTest::GetInstance()->current_test_info()->name());
   std::ostringstream log_;
   std::shared_ptr<spdlog::logger> before_;
   boost::asio::io_context io_;

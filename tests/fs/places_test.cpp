@@ -16,8 +16,8 @@ class Places : public ::testing::Test {
   void link(const path& name, const path& target) const { std::filesystem::create_symlink(target, root_ / name); }
 
   path root_ =
-      std::filesystem::canonical(testing::TempDir()) /
-      ("places-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name());
+      std::filesystem::canonical(::testing::TempDir()) /
+      ("places-" + std::to_string(getpid()) + "-" + ::testing::UnitTest::GetInstance()->current_test_info()->name());
 };
 
 TEST_F(Places, ByName) {

@@ -19,8 +19,8 @@ using std::filesystem::path;
 class StickTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    root_ = path(testing::TempDir()) /
-            ("stick-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name());
+    root_ = path(::testing::TempDir()) / ("stick-" + std::to_string(getpid()) + "-" +
+                                          ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::create_directories(root_);
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
