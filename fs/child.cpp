@@ -24,6 +24,8 @@ namespace {
 
 namespace asio = boost::asio;
 
+constexpr std::chrono::hours removal_limit{24};
+
 constexpr int signal_status_base = 128;
 
 // Keeps itself until the program has ended.
@@ -170,6 +172,10 @@ class Child : public std::enable_shared_from_this<Child> {
 pid_t run_child(asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
                 std::function<void(int, const std::string&)> done, ChildFiles files) {
   return std::make_shared<Child>(io, std::move(done))->start(std::move(command), {{"LC_ALL=C"}, limit, files});
+}
+
+void remove_later(asio::io_context& io, const std::filesystem::path& path) {
+  run_child(io, {"rm", "--recursive", "--force", "--", path.string()}, removal_limit, [](int, const auto&) {});
 }
 
 void start_child(asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -31,9 +32,12 @@ struct ChildFiles {
 pid_t run_child(boost::asio::io_context& io, std::vector<std::string> command, std::chrono::milliseconds limit,
                 std::function<void(int status, const std::string& said)> done, ChildFiles files = {});
 
-/// The same for a program of the user's: in a session of its own, with his locale and with `variables` (NAME=VALUE) in
-/// its environment, and nobody hears what it says; it takes as long as it likes, and outlives the daemon. `said` is
-/// only why it could not be started.
+/// Removes a file, or a folder with all that is in it, which may take long. What cannot be removed stays.
+void remove_later(boost::asio::io_context& io, const std::filesystem::path& path);
+
+/// As run_child(), for a program of the user's: in a session of its own, with his locale and with `variables`
+/// (NAME=VALUE) in its environment, and nobody hears what it says; it takes as long as it likes, and outlives the
+/// daemon. `said` is only why it could not be started.
 void start_child(boost::asio::io_context& io, std::vector<std::string> command, std::vector<std::string> variables,
                  std::function<void(int status, const std::string& said)> done);
 

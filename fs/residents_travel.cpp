@@ -10,7 +10,6 @@
 namespace sessionfs::fs {
 namespace {
 
-constexpr std::chrono::hours removal_limit{24};
 constexpr const char* thrown_suffix = ".thrown";
 
 std::string as_text(const std::vector<std::byte>& bytes) {
@@ -108,7 +107,7 @@ void Residents::throw_away(const EndpointName& name) {
   if (failed) return;
   sync_folder(state_ / endpoints_name);
   discard(mark_file(name));
-  run_child(io_, {"rm", "--recursive", "--force", "--", thrown.string()}, removal_limit, [](int, const auto&) {});
+  remove_later(io_, thrown);
 }
 
 void Residents::retire(Resident& resident, Successor successor) {
@@ -181,8 +180,7 @@ void Residents::forget_former_documents(const EndpointName& name) const {
   discard(thrown);
   std::error_code failed;
   std::filesystem::rename(former / documents_name, thrown, failed);
-  if (!failed)
-    run_child(io_, {"rm", "--recursive", "--force", "--", thrown.string()}, removal_limit, [](int, const auto&) {});
+  if (!failed) remove_later(io_, thrown);
   std::filesystem::remove(former, failed);  // unless its record has not been taken
 }
 

@@ -14,7 +14,6 @@ namespace sessionfs::fs {
 namespace {
 
 constexpr std::chrono::minutes sync_limit{15};
-constexpr std::chrono::hours discard_limit{24};
 
 }  // namespace
 
@@ -28,10 +27,6 @@ Travel::Travel(boost::asio::io_context& io, Runtime& runtime, Residents& residen
       trust_(std::move(trust)),
       save_grace_(save_grace),
       hooks_(std::move(hooks)) {}
-
-void Travel::discard_later(const std::filesystem::path& path) {
-  run_child(io_, {"rm", "--recursive", "--force", "--", path.string()}, discard_limit, [](int, const auto&) {});
-}
 
 void Travel::after(std::chrono::milliseconds delay, std::function<void()> what) {
   const auto timer = std::make_shared<boost::asio::steady_timer>(io_, delay);

@@ -142,7 +142,6 @@ class Travel {
   void hand_over_state(const EndpointName& endpoint, std::uint64_t generation,
                        const std::shared_ptr<SecureConnection>& connection);
   void load_waiting(std::set<std::filesystem::path> folders);
-  void discard_later(const std::filesystem::path& path);
   void after(std::chrono::milliseconds delay, std::function<void()> what);
 
   boost::asio::io_context& io_;

@@ -96,7 +96,7 @@ void Travel::documents_came(const std::shared_ptr<Arrival>& arrival, const Hande
     case HandedDocuments::Kind::failed:
       return end_documents(arrival, documents.why);
     case HandedDocuments::Kind::lost:
-      if (arrival->documents) discard_later(arrival->documents->path());
+      if (arrival->documents) remove_later(io_, arrival->documents->path());
       arrival->documents.reset();
       if (++arrival->tries >= documents_retries) return end_documents(arrival, documents.why);
       return after(handoff_retry_delay, [this, arrival] { ask_for_documents(arrival); });
@@ -150,7 +150,7 @@ void Travel::replace_documents(const std::shared_ptr<Arrival>& arrival, bool are
     }
     std::error_code not_empty;
     if (are_the_same) {
-      discard_later(replaced.path());
+      remove_later(io_, replaced.path());
     } else if (!std::filesystem::remove(replaced.path(), not_empty)) {
       spdlog::warn("{}: the documents of the former residence are in it now; those of the copy are in {}",
                    one_line(arrival->folder.string()), one_line(replaced.path().string()));
@@ -169,7 +169,7 @@ void Travel::end_documents(const std::shared_ptr<Arrival>& arrival, const std::s
   if (!why.empty())
     spdlog::error("{}: not all documents of its former residence could be brought here; they are kept there: {}",
                   arrival->name().str(), one_line(why));
-  if (arrival->documents) discard_later(arrival->documents->path());
+  if (arrival->documents) remove_later(io_, arrival->documents->path());
   arrival->documents.reset();
   bringing_.erase(arrival->name());
   go_on(arrival);
